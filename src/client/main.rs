@@ -1,0 +1,4 @@
+//! The `moorline-client` binary.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! The `moorline` binary: argv → one subcommand → exit code.
+#![forbid(unsafe_code)]
+
+fn main() {}

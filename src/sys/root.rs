@@ -1,0 +1,82 @@
+//! The prefix under which the kernel's trees are found, and bounded reads from them.
+//!
+//! With `--root DIR` a whole NAS is simulated from a directory: `/sys`, `/proc`, `/dev` and `/etc` are looked up below it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Longest attribute that is read from sysfs or procfs. sysfs shows at most one page (kernel:
+/// Documentation/filesystems/sysfs.rst); /proc/mdstat of a box with some dozen arrays stays below this.
+pub const READ_MAX: usize = 64 * 1024;
+
+/// Where `/` is, as far as the hardware is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The real machine.
+    pub fn real() -> Self {
+        Self(PathBuf::from("/"))
+    }
+
+    /// A NAS simulated in the directory `prefix`.
+    pub fn simulated(prefix: PathBuf) -> Self {
+        Self(prefix)
+    }
+
+    /// Whether this is the machine itself.
+    pub fn is_real(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// `absolute`, for example `/sys/class/leds`, below the prefix.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.0.join(absolute.trim_start_matches('/'))
+    }
+
+    /// A small text file without its trailing line end; bytes that are not UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// As [`read_small`].
+    pub fn read(&self, absolute: &str) -> io::Result<String> {
+        read_small(&self.path(absolute))
+    }
+}
+
+/// A small text file without trailing blanks and line ends; bytes that are not UTF-8 are replaced.
+///
+/// # Errors
+/// The error of the system, or `FileTooLarge` above [`READ_MAX`] bytes.
+pub fn read_small(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(READ_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > READ_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulated_root_prefixes_absolute_paths() {
+        let root = Root::simulated(PathBuf::from("/tmp/nas"));
+        assert_eq!(root.path("/sys/class"), PathBuf::from("/tmp/nas/sys/class"));
+        assert!(!root.is_real() && Root::real().is_real());
+    }
+
+    #[test]
+    fn reads_are_bounded_and_trimmed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        std::fs::write(&file, "clean \n").unwrap();
+        assert_eq!(read_small(&file).unwrap(), "clean");
+        std::fs::write(&file, vec![b'a'; READ_MAX + 1]).unwrap();
+        assert_eq!(read_small(&file).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}

@@ -1,5 +1,9 @@
 //! moorline, the cloud-access agent of an ARM NAS. ARCHITECTURE.md is the map; each module says what it owns.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod clock;
+pub mod identity;
+pub mod pairing;
+pub mod random;
 pub mod sys;
 pub mod units;

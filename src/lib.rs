@@ -2,8 +2,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod clock;
+pub mod health;
 pub mod identity;
 pub mod pairing;
 pub mod random;
+pub mod session;
 pub mod sys;
 pub mod units;

@@ -195,7 +195,7 @@ mod tests {
                     // 0 and 31 (`0` and `Z`) are the same modulo 31: the one pair that is not told apart.
                     missed += u32::from(Code::try_from(wrong).is_ok() && code.0[at].abs_diff(value) != 31);
                 }
-                if at + 1 < SECRET_END && code.0[at].abs_diff(code.0[at + 1]) % 31 != 0 {
+                if at + 1 < SECRET_END && !code.0[at].abs_diff(code.0[at + 1]).is_multiple_of(31) {
                     let mut swapped = code.0;
                     swapped.swap(at, at + 1);
                     assert_eq!(Code::try_from(swapped), Err(CodeError::Check));

@@ -1,0 +1,7 @@
+//! The outbound connection to the broker: a sans-IO machine with phases and timers, and the shell that gives it a socket.
+
+pub mod backoff;
+pub mod cause;
+pub mod packet;
+pub mod topics;
+pub mod wire;

@@ -1,0 +1,362 @@
+//! MQTT 5 on the byte stream: packets in and out, over the packet types of `mqtt-protocol-core`. A core.
+//!
+//! Of that crate only the packets are used, not its connection: under mutated input its connection can panic (a PUBLISH
+//! at QoS 2 with packet id 0), and this session has its own state machine. This file frames the stream itself, takes
+//! only the packet types of our profile and bounds every size before the crate sees a byte.
+
+use std::sync::Arc;
+
+use mqtt_protocol_core::mqtt::packet::v5_0::{
+    Connack, Connect, Disconnect, Pingreq, Puback, Publish, Suback, Subscribe, Unsuback, Unsubscribe,
+};
+use mqtt_protocol_core::mqtt::packet::{
+    MaximumPacketSize, Property, Qos, ReceiveMaximum, SubEntry, SubOpts, WillDelayInterval,
+};
+use mqtt_protocol_core::mqtt::result_code::MqttError;
+
+use super::packet::{Filters, Inbound, Outbound, PACKET_MAX, PAYLOAD_MAX, Welcome, Will};
+use super::topics::Topic;
+
+/// QoS 1 messages that the broker may have in flight to us.
+const RECEIVE_MAX: u16 = 10;
+
+/// A broker account as the wire needs it.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// User name.
+    pub user: &'a str,
+    /// Password.
+    pub password: &'a [u8],
+}
+
+/// What the broker sent is not MQTT 5 as it was agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violation(pub &'static str);
+
+/// What we wanted to send does not fit MQTT: a bug of ours, told instead of a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a packet that cannot be encoded")]
+pub struct Unencodable;
+
+/// Encodes one packet onto `out`.
+///
+/// # Errors
+/// [`Unencodable`]; nothing was added.
+pub fn encode(packet: &Outbound, login: Option<Login<'_>>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let bytes = match packet {
+        Outbound::Connect { client_id, keepalive_s, will } => {
+            connect(client_id, *keepalive_s, will.as_ref(), login)
+        }
+        Outbound::Subscribe { id, filters } => subscribe(*id, filters),
+        Outbound::Unsubscribe { id, filters } => unsubscribe(*id, filters),
+        Outbound::Publish { topic, payload, retain, id } => publish(topic, payload, *retain, *id),
+        Outbound::Puback(id) => Puback::builder().packet_id(*id).build().map(|p| p.to_continuous_buffer()),
+        Outbound::Ping => Pingreq::builder().build().map(|p| p.to_continuous_buffer()),
+        Outbound::Disconnect => Disconnect::builder().build().map(|p| p.to_continuous_buffer()),
+    };
+    out.extend(bytes.map_err(|_| Unencodable)?);
+    Ok(())
+}
+
+type Encoded = Result<Vec<u8>, MqttError>;
+
+fn connect(client_id: &str, keepalive_s: u16, will: Option<&Will>, login: Option<Login<'_>>) -> Encoded {
+    let props = vec![
+        Property::from(ReceiveMaximum::new(RECEIVE_MAX)?),
+        Property::from(MaximumPacketSize::new(PACKET_MAX as u32)?),
+    ];
+    let mut builder =
+        Connect::builder().client_id(client_id)?.clean_start(true).keep_alive(keepalive_s).props(props);
+    if let Some(will) = will {
+        builder = builder
+            .will_message(will.topic.as_str(), will.payload.clone(), Qos::AtLeastOnce, false)?
+            .will_props(vec![Property::from(WillDelayInterval::new(will.delay_s)?)]);
+    }
+    if let Some(login) = login {
+        builder = builder.user_name(login.user)?.password(login.password.to_vec())?;
+    }
+    Ok(builder.build()?.to_continuous_buffer())
+}
+
+fn subscribe(id: u16, filters: &Filters) -> Encoded {
+    let entry = |f: &Topic| SubEntry::new(f.as_str(), SubOpts::new().set_qos(Qos::AtLeastOnce));
+    let entries = filters.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(Subscribe::builder().packet_id(id).entries(entries).build()?.to_continuous_buffer())
+}
+
+fn unsubscribe(id: u16, filters: &Filters) -> Encoded {
+    let entries: Vec<&str> = filters.iter().map(Topic::as_str).collect();
+    Ok(Unsubscribe::builder().packet_id(id).entries(entries)?.build()?.to_continuous_buffer())
+}
+
+fn publish(topic: &str, payload: &[u8], retain: bool, id: Option<u16>) -> Encoded {
+    let builder = Publish::builder().topic_name(topic)?.retain(retain).payload(payload);
+    let builder = match id {
+        Some(id) => builder.qos(Qos::AtLeastOnce).packet_id(id),
+        None => builder.qos(Qos::AtMostOnce),
+    };
+    Ok(builder.build()?.to_continuous_buffer())
+}
+
+/// Cuts the byte stream into packets. Holds at most [`PACKET_MAX`] bytes.
+#[derive(Debug, Default)]
+pub struct Framer {
+    held: Vec<u8>,
+}
+
+/// Fixed header of a packet: how long it is, header included.
+struct Frame {
+    first: u8,
+    body: usize,
+    total: usize,
+}
+
+impl Framer {
+    /// Takes in what came; at most one read's worth at a time, so what is held stays bounded.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// The next whole packet, decoded; `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// [`Violation`]: the connection is to be dropped.
+    pub fn next(&mut self) -> Result<Option<Inbound>, Violation> {
+        let Some(frame) = frame(&self.held)? else { return Ok(None) };
+        let Some(body) = self.held.get(frame.body..frame.total) else { return Ok(None) };
+        let packet = decode(frame.first, body)?;
+        self.held.drain(..frame.total);
+        if self.held.is_empty() {
+            // A burst is over: give its memory back.
+            self.held = Vec::new();
+        }
+        Ok(Some(packet))
+    }
+}
+
+/// Reads a fixed header (MQTT 5, 2.1): type and flags, then the remaining length as a variable byte integer.
+fn frame(held: &[u8]) -> Result<Option<Frame>, Violation> {
+    let Some((&first, rest)) = held.split_first() else { return Ok(None) };
+    let mut length = 0usize;
+    for (i, byte) in rest.iter().take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            let body = i + 2;
+            if body + length > PACKET_MAX {
+                return Err(Violation("a packet larger than agreed"));
+            }
+            return Ok(Some(Frame { first, body, total: body + length }));
+        }
+    }
+    if rest.len() >= 4 { Err(Violation("a length of more than four bytes")) } else { Ok(None) }
+}
+
+fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
+    match (first >> 4, first & 0x0f) {
+        (2, 0) => connack(body),
+        (3, flags) => message(flags, body),
+        (4, 0) => puback(body),
+        (9, 0) => suback(body),
+        (11, 0) => {
+            let (packet, _) = Unsuback::parse(body).map_err(|_| Violation("a malformed UNSUBACK"))?;
+            Ok(Inbound::Unsubscribed { id: packet.packet_id() })
+        }
+        (13, 0) if body.is_empty() => Ok(Inbound::Pong),
+        // The reason code is all that is wanted of it; an empty body means 0 (3.14.2.1).
+        (14, 0) => Ok(Inbound::Disconnect(body.first().copied().unwrap_or(0))),
+        _ => Err(Violation("a packet that a broker may not send here")),
+    }
+}
+
+fn connack(body: &[u8]) -> Result<Inbound, Violation> {
+    // 3.1.1 brokers answer with two bytes and their own codes: 1 is "unacceptable protocol version" (3.1.1, 3.2.2.3).
+    if let [_, code] = body {
+        return Ok(Inbound::Rejected(if matches!(code, 0 | 1) { 0x84 } else { *code | 0x80 }));
+    }
+    let reason = body.get(1).copied().ok_or(Violation("a malformed CONNACK"))?;
+    if reason != 0 {
+        return Ok(Inbound::Rejected(reason));
+    }
+    let (packet, _) = Connack::parse(body).map_err(|_| Violation("a malformed CONNACK"))?;
+    let mut welcome =
+        Welcome { keepalive_s: None, receive_max: u16::MAX, packet_max: None, retain: true, qos1: true };
+    for property in packet.props().iter() {
+        match property {
+            Property::ServerKeepAlive(p) => welcome.keepalive_s = Some(p.val()),
+            Property::ReceiveMaximum(p) => welcome.receive_max = p.val(),
+            Property::MaximumPacketSize(p) => welcome.packet_max = Some(p.val()),
+            Property::RetainAvailable(p) => welcome.retain = p.val() != 0,
+            Property::MaximumQos(p) => welcome.qos1 = p.val() != 0,
+            _ => {}
+        }
+    }
+    Ok(Inbound::Welcome(welcome))
+}
+
+fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
+    if flags & 0b0110 > 0b0010 {
+        return Err(Violation("a message at a QoS that was not agreed"));
+    }
+    let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| Violation("a malformed PUBLISH"))?;
+    let topic =
+        Topic::try_from(packet.topic_name()).map_err(|_| Violation("a message on a topic not asked for"))?;
+    let payload = packet.payload().as_slice();
+    if payload.len() > PAYLOAD_MAX {
+        return Err(Violation("a message larger than agreed"));
+    }
+    match packet.packet_id() {
+        Some(0) => Err(Violation("a packet id of 0")),
+        id => Ok(Inbound::Message { topic, payload: payload.to_vec(), id }),
+    }
+}
+
+fn puback(body: &[u8]) -> Result<Inbound, Violation> {
+    let (high, low) = match body {
+        [high, low, ..] => (*high, *low),
+        [] | [_] => return Err(Violation("a malformed PUBACK")),
+    };
+    // Without a reason code it is 0 (3.4.2.1); the properties are not needed.
+    Ok(Inbound::Puback { id: u16::from_be_bytes([high, low]), reason: body.get(2).copied().unwrap_or(0) })
+}
+
+fn suback(body: &[u8]) -> Result<Inbound, Violation> {
+    let (packet, _) = Suback::parse(body).map_err(|_| Violation("a malformed SUBACK"))?;
+    let refused = packet.reason_codes().into_iter().map(|r| r as u8).find(|r| *r >= 0x80);
+    Ok(Inbound::Subscribed { id: packet.packet_id(), refused })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(bytes: &[u8]) -> Result<Vec<Inbound>, Violation> {
+        let mut framer = Framer::default();
+        framer.push(bytes);
+        let mut packets = Vec::new();
+        while let Some(packet) = framer.next()? {
+            packets.push(packet);
+        }
+        Ok(packets)
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], expect: Inbound) {
+        assert_eq!(all(bytes), Ok(vec![expect.clone()]));
+        // Byte by byte it is the same.
+        let mut framer = Framer::default();
+        for (i, byte) in bytes.iter().enumerate() {
+            framer.push(&[*byte]);
+            let packet = framer.next().unwrap();
+            assert_eq!(packet.is_some(), i + 1 == bytes.len());
+        }
+    }
+
+    #[test]
+    fn packets_of_the_profile_are_read() {
+        let welcome = |f: fn(&mut Welcome)| {
+            let mut w = Welcome {
+                keepalive_s: None,
+                receive_max: u16::MAX,
+                packet_max: None,
+                retain: true,
+                qos1: true,
+            };
+            f(&mut w);
+            Inbound::Welcome(w)
+        };
+        check(&[0x20, 3, 0, 0, 0], welcome(|_| {}));
+        check(&[0x20, 6, 0, 0, 3, 0x21, 0, 20], welcome(|w| w.receive_max = 20));
+        check(&[0x20, 6, 0, 0, 3, 0x13, 0, 30], welcome(|w| w.keepalive_s = Some(30)));
+        check(&[0x20, 5, 0, 0, 2, 0x25, 0], welcome(|w| w.retain = false));
+        check(&[0x20, 3, 0, 0x86, 0], Inbound::Rejected(0x86));
+        check(&[0x20, 2, 0, 1], Inbound::Rejected(0x84));
+        check(&[0x20, 2, 0, 5], Inbound::Rejected(0x85));
+        check(&[0x90, 4, 0, 1, 0, 1], Inbound::Subscribed { id: 1, refused: None });
+        check(&[0x90, 5, 0, 1, 0, 1, 0x87], Inbound::Subscribed { id: 1, refused: Some(0x87) });
+        check(&[0xb0, 4, 0, 9, 0, 0], Inbound::Unsubscribed { id: 9 });
+        check(&[0x40, 2, 0, 7], Inbound::Puback { id: 7, reason: 0 });
+        check(&[0x40, 3, 0, 7, 0x87], Inbound::Puback { id: 7, reason: 0x87 });
+        check(&[0xd0, 0], Inbound::Pong);
+        check(&[0xe0, 0], Inbound::Disconnect(0));
+        check(&[0xe0, 2, 0x8e, 0], Inbound::Disconnect(0x8e));
+        let topic = Topic::try_from("a/b").unwrap();
+        check(
+            &[0x30, 8, 0, 3, b'a', b'/', b'b', 0, b'h', b'i'],
+            Inbound::Message { topic: topic.clone(), payload: b"hi".to_vec(), id: None },
+        );
+        check(
+            &[0x32, 8, 0, 3, b'a', b'/', b'b', 0, 5, 0],
+            Inbound::Message { topic, payload: Vec::new(), id: Some(5) },
+        );
+    }
+
+    #[track_caller]
+    fn violates(bytes: &[u8]) {
+        assert!(all(bytes).is_err(), "{bytes:02x?}");
+    }
+
+    #[test]
+    fn what_was_not_agreed_is_refused() {
+        violates(&[0x34, 0x0f, 0, 5, b'c', b'm', b'd', b'/', b'x', 0, 0, 0, b'h', b'e', b'l', b'l', b'o']);
+        violates(&[0x32, 8, 0, 3, b'a', b'/', b'b', 0, 0, 0]);
+        violates(&[0x10, 0]);
+        violates(&[0xf0, 2, 0x18, 0]);
+        violates(&[0x20, 1, 0]);
+        violates(&[0xd0, 1, 0]);
+        violates(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
+        violates(&[0x30, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+        violates(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        violates(b"SSH-2.0-OpenSSH_9.2p1\r\n");
+    }
+
+    #[test]
+    fn what_we_send_is_read_by_the_crates_own_parsers() {
+        let topic = Topic::try_from("moorline/n/x/echo").unwrap();
+        let filters: Filters = core::iter::repeat_n(topic.clone(), 8).collect();
+        let will = Will { topic: topic.clone(), payload: b"gone".to_vec(), delay_s: 45 };
+        let login = Login { user: "nas", password: b"secret" };
+        let body = |packet: &Outbound| {
+            let mut out = Vec::new();
+            encode(packet, Some(login), &mut out).unwrap();
+            let frame = frame(&out).unwrap().unwrap();
+            assert_eq!(frame.total, out.len());
+            (frame.first, out[frame.body..].to_vec())
+        };
+        let client_id = heapless::String::try_from("0123456789abcdefghjk").unwrap();
+        let (first, connect) = body(&Outbound::Connect { client_id, keepalive_s: 60, will: Some(will) });
+        let (connect, _) = Connect::parse(&connect).unwrap();
+        assert_eq!((first, connect.keep_alive(), connect.user_name()), (0x10, 60, Some("nas")));
+        assert_eq!((connect.will_topic(), connect.will_qos()), (Some("moorline/n/x/echo"), Qos::AtLeastOnce));
+        assert_eq!(connect.will_props().len(), 1);
+        let (first, bytes) = body(&Outbound::Subscribe { id: 3, filters: filters.clone() });
+        assert_eq!((first, Subscribe::parse(&bytes).unwrap().0.entries().len()), (0x82, 8));
+        let (first, bytes) = body(&Outbound::Unsubscribe { id: 3, filters });
+        assert_eq!((first, Unsubscribe::parse(&bytes).unwrap().0.entries().len()), (0xa2, 8));
+        let message = Outbound::Publish { topic, payload: b"x".to_vec(), retain: true, id: Some(9) };
+        let (first, bytes) = body(&message);
+        let packet = Publish::parse(first & 15, Arc::from(bytes.as_slice())).unwrap().0;
+        assert_eq!((first, packet.packet_id(), packet.retain()), (0x33, Some(9), true));
+        assert_eq!(body(&Outbound::Puback(7)).1, [0, 7]);
+        assert_eq!(body(&Outbound::Ping), (0xc0, vec![]));
+        assert_eq!(body(&Outbound::Disconnect).0, 0xe0);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = all(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_bodies_of_known_packets_never_panic(
+            kind in prop::sample::select(vec![0x20u8, 0x30, 0x31, 0x32, 0x3a, 0x40, 0x90, 0xb0, 0xd0, 0xe0]),
+            body in proptest::collection::vec(any::<u8>(), 0..120),
+        ) {
+            let mut bytes = vec![kind, body.len() as u8];
+            bytes.extend(&body);
+            let _ = all(&bytes);
+        }
+    }
+}

@@ -2,6 +2,11 @@
 
 pub mod backoff;
 pub mod cause;
+pub mod machine;
 pub mod packet;
+pub mod record;
 pub mod topics;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ pub struct Login<'a> {
 #[error("{0}")]
 pub struct Violation(pub &'static str);
 
+const NOT_ALLOWED: Violation = Violation("a packet that a broker may not send here");
+
 /// What we wanted to send does not fit MQTT: a bug of ours, told instead of a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a packet that cannot be encoded")]
@@ -122,7 +124,11 @@ impl Framer {
     ///
     /// # Errors
     /// [`Violation`]: the connection is to be dropped.
-    pub fn next(&mut self) -> Result<Option<Inbound>, Violation> {
+    pub fn pull(&mut self) -> Result<Option<Inbound>, Violation> {
+        // Judged at once, so that a web server or an SSH server is named without waiting for the length it seems to give.
+        if self.held.first().is_some_and(|first| !is_allowed(*first)) {
+            return Err(NOT_ALLOWED);
+        }
         let Some(frame) = frame(&self.held)? else { return Ok(None) };
         let Some(body) = self.held.get(frame.body..frame.total) else { return Ok(None) };
         let packet = decode(frame.first, body)?;
@@ -133,6 +139,11 @@ impl Framer {
         }
         Ok(Some(packet))
     }
+}
+
+/// Packet types and flags that a broker sends in our profile.
+fn is_allowed(first: u8) -> bool {
+    matches!((first >> 4, first & 0x0f), (2 | 4 | 9 | 11 | 13 | 14, 0) | (3, _))
 }
 
 /// Reads a fixed header (MQTT 5, 2.1): type and flags, then the remaining length as a variable byte integer.
@@ -165,7 +176,7 @@ fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
         (13, 0) if body.is_empty() => Ok(Inbound::Pong),
         // The reason code is all that is wanted of it; an empty body means 0 (3.14.2.1).
         (14, 0) => Ok(Inbound::Disconnect(body.first().copied().unwrap_or(0))),
-        _ => Err(Violation("a packet that a broker may not send here")),
+        _ => Err(NOT_ALLOWED),
     }
 }
 
@@ -235,7 +246,7 @@ mod tests {
         let mut framer = Framer::default();
         framer.push(bytes);
         let mut packets = Vec::new();
-        while let Some(packet) = framer.next()? {
+        while let Some(packet) = framer.pull()? {
             packets.push(packet);
         }
         Ok(packets)
@@ -248,7 +259,7 @@ mod tests {
         let mut framer = Framer::default();
         for (i, byte) in bytes.iter().enumerate() {
             framer.push(&[*byte]);
-            let packet = framer.next().unwrap();
+            let packet = framer.pull().unwrap();
             assert_eq!(packet.is_some(), i + 1 == bytes.len());
         }
     }

@@ -2,9 +2,12 @@
 
 pub mod backoff;
 pub mod cause;
+pub mod io;
 pub mod machine;
 pub mod packet;
+pub mod presence;
 pub mod record;
+pub mod tls;
 pub mod topics;
 pub mod wire;
 

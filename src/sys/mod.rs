@@ -1,3 +1,8 @@
 //! Doors of the operating system that no domain owns. Only shells may name this module.
 
+pub mod clock;
+pub mod keyfile;
+pub mod notify;
+pub mod random;
 pub mod root;
+pub mod signals;

@@ -1,0 +1,242 @@
+//! The session's connection: name, TCP, TLS, MQTT packets over one socket. A shell: it carries out what the machine
+//! asks and reports what came of it; no decision is made here.
+
+pub mod network;
+pub mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_rustls::TlsConnector;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::net::TcpStream;
+
+use super::cause::Cause;
+use super::packet::{Inbound, Outbound};
+use super::wire::{Framer, Login, encode};
+use stream::{Duplex, connect, handshake};
+
+/// Bytes that may wait for a slow broker. More than all messages in flight; beyond it the broker does not read.
+const OUTBOX_MAX: usize = 256 * 1024;
+/// Bytes read at a time; bounds the work of one wake-up together with the loop, which takes one packet a turn.
+const READ_MAX: usize = 4096;
+
+/// Where the broker is and how to log in to it.
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// TLS, or plain TCP.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Account.
+    pub login: Option<Account>,
+}
+
+/// A broker account in memory.
+pub struct Account {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: zeroize::Zeroizing<Vec<u8>>,
+}
+
+/// What happened to the connection.
+#[derive(Debug)]
+pub enum Report {
+    /// The name servers answered.
+    Resolved(Result<Vec<SocketAddr>, Cause>),
+    /// TCP is open, TLS begins.
+    TlsStarted,
+    /// Ready for CONNECT.
+    Connected,
+    /// A packet came.
+    Packet(Inbound),
+    /// It could not be made, or it is gone.
+    Failed(Cause),
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = Result<T, Cause>>>>;
+
+enum Link {
+    Idle,
+    Resolving(Work<Vec<SocketAddr>>),
+    Connecting(Work<TcpStream>),
+    Handshaking(Work<Box<dyn Duplex>>),
+    Up(Open),
+    /// Sends what is left, then closes.
+    Closing(Open),
+}
+
+struct Open {
+    stream: Box<dyn Duplex>,
+    framer: Framer,
+    outbox: Vec<u8>,
+    /// Bytes are in the TLS layer that the socket has not taken yet.
+    unflushed: bool,
+}
+
+impl Open {
+    fn new(stream: Box<dyn Duplex>) -> Self {
+        Self { stream, framer: Framer::default(), outbox: Vec::new(), unflushed: false }
+    }
+}
+
+/// The connection, or the attempt at one.
+pub struct Transport {
+    endpoint: Endpoint,
+    link: Link,
+}
+
+impl Transport {
+    /// Nothing is opened yet.
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, link: Link::Idle }
+    }
+
+    /// Looks the broker's name up, anew each time.
+    pub fn resolve(&mut self) {
+        let (host, port) = (self.endpoint.host.clone(), self.endpoint.port);
+        self.link = Link::Resolving(Box::pin(stream::resolve(host, port)));
+    }
+
+    /// Connects to one of `addresses`.
+    pub fn dial(&mut self, addresses: Vec<SocketAddr>) {
+        self.link = Link::Connecting(Box::pin(connect(addresses)));
+    }
+
+    /// Throws everything away.
+    pub fn hangup(&mut self) {
+        self.link = Link::Idle;
+    }
+
+    /// Queues a packet. Without a connection it is dropped: the machine will hear of that by itself.
+    pub fn send(&mut self, packet: &Outbound) {
+        let login = self.endpoint.login.as_ref();
+        let login = login.map(|a| Login { user: &a.user, password: &a.password });
+        let Link::Up(open) = &mut self.link else { return };
+        if encode(packet, login, &mut open.outbox).is_err() {
+            log::error!("a packet could not be encoded and was not sent");
+        }
+    }
+
+    /// Queues a last packet, then sends what is there and closes.
+    pub fn goodbye(&mut self, packet: &Outbound) {
+        self.send(packet);
+        self.link = match std::mem::replace(&mut self.link, Link::Idle) {
+            Link::Up(open) => Link::Closing(open),
+            Link::Idle
+            | Link::Resolving(_)
+            | Link::Connecting(_)
+            | Link::Handshaking(_)
+            | Link::Closing(_) => Link::Idle,
+        };
+    }
+
+    /// Whether a goodbye is still on its way.
+    pub const fn is_closing(&self) -> bool {
+        matches!(self.link, Link::Closing(_))
+    }
+
+    /// Carries on; ready with the next thing that happened. Cancel-safe: everything is kept in `self`.
+    pub fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        loop {
+            match &mut self.link {
+                Link::Idle => return Poll::Pending,
+                Link::Resolving(work) => {
+                    let answer = std::task::ready!(work.as_mut().poll(cx));
+                    self.link = Link::Idle;
+                    return Poll::Ready(Report::Resolved(answer));
+                }
+                Link::Connecting(work) => match std::task::ready!(work.as_mut().poll(cx)) {
+                    Ok(tcp) => return Poll::Ready(self.connected(tcp)),
+                    Err(cause) => return Poll::Ready(self.failed(cause)),
+                },
+                Link::Handshaking(work) => match std::task::ready!(work.as_mut().poll(cx)) {
+                    Ok(stream) => {
+                        self.link = Link::Up(Open::new(stream));
+                        return Poll::Ready(Report::Connected);
+                    }
+                    Err(cause) => return Poll::Ready(self.failed(cause)),
+                },
+                Link::Up(open) => {
+                    let report = std::task::ready!(open.poll_packet(cx));
+                    return Poll::Ready(report.map_or_else(|cause| self.failed(cause), Report::Packet));
+                }
+                Link::Closing(open) => {
+                    // Whatever comes of it, it is over.
+                    let _ = std::task::ready!(open.poll_close(cx));
+                    self.link = Link::Idle;
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, tcp: TcpStream) -> Report {
+        let Some(config) = &self.endpoint.tls else {
+            self.link = Link::Up(Open::new(Box::new(tcp)));
+            return Report::Connected;
+        };
+        match ServerName::try_from(self.endpoint.host.clone()) {
+            Ok(name) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                self.link = Link::Handshaking(Box::pin(handshake(connector, name, tcp)));
+                Report::TlsStarted
+            }
+            Err(_) => self.failed(Cause::NameUnknown),
+        }
+    }
+
+    fn failed(&mut self, cause: Cause) -> Report {
+        self.link = Link::Idle;
+        Report::Failed(cause)
+    }
+}
+
+impl Open {
+    fn poll_packet(&mut self, cx: &mut Context<'_>) -> Poll<Result<Inbound, Cause>> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(stream::lost(&error)));
+        }
+        if self.outbox.len() > OUTBOX_MAX {
+            return Poll::Ready(Err(Cause::Silent));
+        }
+        loop {
+            match self.framer.pull() {
+                Ok(Some(packet)) => return Poll::Ready(Ok(packet)),
+                Ok(None) => {}
+                Err(violation) => return Poll::Ready(Err(Cause::Protocol(violation.0))),
+            }
+            let mut buffer = [0u8; READ_MAX];
+            match std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(0) => return Poll::Ready(Err(Cause::Closed)),
+                Ok(n) => self.framer.push(buffer.get(..n).unwrap_or_default()),
+                Err(error) => return Poll::Ready(Err(stream::lost(&error))),
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            let n = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox))?;
+            self.outbox.drain(..n);
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

@@ -2,10 +2,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod clock;
+pub mod control;
 pub mod health;
 pub mod identity;
 pub mod pairing;
 pub mod random;
 pub mod session;
+pub mod store;
 pub mod sys;
 pub mod units;

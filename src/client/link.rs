@@ -1,0 +1,135 @@
+//! A device's connection to the broker: log in, subscribe, publish, receive. A shell over the session's transport.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use crate::random::{self, Random};
+use crate::session::cause::Cause;
+use crate::session::io::{Endpoint, Report, Transport};
+use crate::session::packet::{Inbound, Outbound};
+use crate::session::topics::Topic;
+
+/// Longest wait for each answer of the network or the broker.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// Keepalive told to the broker: longer than any command runs without a word.
+const KEEPALIVE_S: u16 = 120;
+
+/// A logged-in connection.
+pub struct Link {
+    transport: Transport,
+}
+
+impl Link {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn open(endpoint: Endpoint, random: &mut dyn Random) -> Result<Self, Cause> {
+        let mut transport = Transport::new(endpoint);
+        transport.resolve();
+        let addresses = match report(&mut transport).await? {
+            Report::Resolved(answer) => answer?,
+            other => return Err(out_of_place(other)),
+        };
+        transport.dial(addresses);
+        loop {
+            match report(&mut transport).await? {
+                Report::TlsStarted => {}
+                Report::Connected => break,
+                other => return Err(out_of_place(other)),
+            }
+        }
+        let mut client_id = heapless::String::<23>::new();
+        for byte in random::bytes::<20>(random) {
+            // 20 characters fit; `a` to `p` are allowed everywhere.
+            let _ = client_id.push(char::from(b'a' + (byte & 15)));
+        }
+        transport.send(&Outbound::Connect { client_id, keepalive_s: KEEPALIVE_S, will: None });
+        match report(&mut transport).await? {
+            Report::Packet(Inbound::Welcome(_)) => Ok(Self { transport }),
+            Report::Packet(Inbound::Rejected(code)) => Err(Cause::Rejected(code)),
+            other => Err(out_of_place(other)),
+        }
+    }
+
+    /// Subscribes to one topic.
+    ///
+    /// # Errors
+    /// `SubscribeRefused`, or as a lost connection.
+    pub async fn subscribe(&mut self, topic: &Topic) -> Result<(), Cause> {
+        self.transport.send(&Outbound::Subscribe { id: 1, filters: [topic.clone()].into_iter().collect() });
+        match report(&mut self.transport).await? {
+            Report::Packet(Inbound::Subscribed { refused: None, .. }) => Ok(()),
+            Report::Packet(Inbound::Subscribed { refused: Some(code), .. }) => Err(Cause::SubscribeRefused(code)),
+            other => Err(out_of_place(other)),
+        }
+    }
+
+    /// Publishes at QoS 0: everything a device says is repeated until it is answered.
+    pub fn publish(&mut self, topic: &Topic, payload: &[u8]) {
+        let (topic, payload) = (topic.clone(), payload.to_vec());
+        self.transport.send(&Outbound::Publish { topic, payload, retain: false, id: None });
+    }
+
+    /// The next message; `None` if none came within `wait`.
+    ///
+    /// # Errors
+    /// As a lost connection.
+    pub async fn message(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, Cause> {
+        let next = async {
+            loop {
+                match poll_fn(|cx| self.transport.poll_report(cx)).await {
+                    Report::Packet(Inbound::Message { payload, id, .. }) => {
+                        if let Some(id) = id {
+                            self.transport.send(&Outbound::Puback(id));
+                        }
+                        return Ok(Some(payload));
+                    }
+                    Report::Packet(Inbound::Disconnect(code)) => return Err(Cause::Ended(code)),
+                    Report::Packet(_) => {}
+                    other => return Err(out_of_place(other)),
+                }
+            }
+        };
+        let late = async {
+            smol::Timer::after(wait).await;
+            Ok(None)
+        };
+        smol::future::or(next, late).await
+    }
+
+    /// Sends what is queued and closes.
+    pub async fn close(mut self) {
+        self.transport.goodbye(&Outbound::Disconnect);
+        let gone = poll_fn(|cx| {
+            let _ = self.transport.poll_report(cx);
+            if self.transport.is_closing() { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        });
+        let late = async {
+            smol::Timer::after(Duration::from_secs(2)).await;
+        };
+        smol::future::or(gone, late).await;
+    }
+}
+
+async fn report(transport: &mut Transport) -> Result<Report, Cause> {
+    let late = async {
+        smol::Timer::after(ANSWER_MAX).await;
+        Err(Cause::Silent)
+    };
+    let next = async { Ok(poll_fn(|cx| transport.poll_report(cx)).await) };
+    match smol::future::or(next, late).await? {
+        Report::Failed(cause) => Err(cause),
+        report => Ok(report),
+    }
+}
+
+fn out_of_place(report: Report) -> Cause {
+    match report {
+        Report::Failed(cause) | Report::Resolved(Err(cause)) => cause,
+        Report::Packet(Inbound::Disconnect(code)) => Cause::Ended(code),
+        Report::Resolved(Ok(_)) | Report::TlsStarted | Report::Connected | Report::Packet(_) => {
+            Cause::Protocol("a packet out of place")
+        }
+    }
+}

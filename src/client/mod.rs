@@ -1,0 +1,8 @@
+//! The device's side of the protocol: pairing, the keyring, and what a device says to its NAS. Feature `client`; not in
+//! firmware images.
+
+pub mod args;
+pub mod commands;
+pub mod exchange;
+pub mod keyring;
+pub mod link;

@@ -1,0 +1,3 @@
+//! Media. Shells.
+
+pub mod file;

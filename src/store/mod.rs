@@ -1,0 +1,12 @@
+//! The append log that keeps the pairing state on flash. docs/store-format.md has every bit of it.
+
+pub mod flash;
+pub mod frame;
+pub mod io;
+pub mod log;
+pub mod recover;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
+#[cfg(test)]
+mod tests;

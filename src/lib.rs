@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod health;
 pub mod identity;
@@ -10,4 +11,5 @@ pub mod random;
 pub mod session;
 pub mod store;
 pub mod sys;
+pub mod typed_toml;
 pub mod units;

@@ -1,0 +1,86 @@
+//! `agent.toml`: what was typed → what it means. docs/configuration.md documents every key; a test keeps the two in step.
+
+pub mod broker;
+pub mod io;
+pub mod parse;
+pub mod secret;
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::clock::Trust;
+use broker::BrokerUrl;
+use secret::Secret;
+
+/// Everything the operator set, with defaults filled in and every file read.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the NAS is called.
+    pub name: String,
+    /// The broker; `None`: no cloud is configured.
+    pub cloud: Option<Cloud>,
+    /// Whether a session is wanted until the owner says otherwise.
+    pub cloud_enabled: bool,
+    /// First level of the topics.
+    pub topic_prefix: heapless::String<32>,
+    /// What paired devices log in to the broker with.
+    pub device_access: Option<Account>,
+    /// Seconds between signs of life.
+    pub keepalive: Duration,
+    /// Largest back-off window.
+    pub backoff_max: Duration,
+    /// Window of the first try after a loss.
+    pub spread: Duration,
+    /// Where pairing state is kept.
+    pub store_dir: PathBuf,
+    /// Bytes of a segment.
+    pub segment_bytes: usize,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Whose members may read it.
+    pub group: String,
+    /// User names and uids that may change things.
+    pub admins: Vec<String>,
+    /// Connections to the control socket at once.
+    pub max_connections: usize,
+    /// Board by name; `None`: recognised.
+    pub board: Option<String>,
+    /// Who vouches for the clock.
+    pub trust: Trust,
+    /// What is logged.
+    pub log: log::LevelFilter,
+    /// Services that devices may reach.
+    pub services: Vec<Service>,
+}
+
+/// The broker and how to log in.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    /// Where it is.
+    pub url: BrokerUrl,
+    /// Our account.
+    pub account: Option<Account>,
+    /// CA certificates (PEM); `None`: the bundled roots.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// A broker account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A local service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Where it listens; loopback only.
+    pub address: SocketAddr,
+    /// Who may use it; `*`: everybody.
+    pub users: Vec<String>,
+}

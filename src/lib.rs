@@ -1,9 +1,12 @@
 //! moorline, the cloud-access agent of an ARM NAS. ARCHITECTURE.md is the map; each module says what it owns.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod array;
+pub mod board;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod hardware;
 pub mod health;
 pub mod identity;
 pub mod pairing;

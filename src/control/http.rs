@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn events_are_chunks() {
-        assert_eq!(event_chunk(7, "finding", "{}"), b"20\r\nid: 7\nevent: finding\ndata: {}\n\n\r\n");
+        assert_eq!(event_chunk(7, "finding", "{}"), b"1f\r\nid: 7\nevent: finding\ndata: {}\n\n\r\n");
     }
 
     proptest! {

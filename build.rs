@@ -1,0 +1,67 @@
+//! Checks and embeds the board files, and fixes the build time that the clock's floor starts from.
+
+#![allow(clippy::expect_used, reason = "a build that cannot go on is to stop")]
+
+use std::path::Path;
+use std::{env, fs, process};
+
+#[path = "src/board/description.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod description;
+#[path = "src/typed_toml.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod typed_toml;
+
+fn main() {
+    println!("cargo:rerun-if-changed=boards");
+    println!("cargo:rerun-if-changed=src/board/description.rs");
+    println!("cargo:rerun-if-changed=src/typed_toml.rs");
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rustc-env=MOORLINE_BUILD_UNIX={}", build_time());
+    let boards = boards(Path::new("boards"));
+    let blob = postcard::to_allocvec(&boards).expect("board descriptions are plain data");
+    let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&out).join("boards.postcard"), blob).expect("OUT_DIR can be written");
+}
+
+fn boards(dir: &Path) -> Vec<description::Description> {
+    let entries = fs::read_dir(dir).expect("boards/ is part of the package");
+    let mut files: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    files.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    files.sort();
+    let mut failed = false;
+    let mut boards = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a board file is text");
+        match description::parse(&text) {
+            Ok(board) => boards.push(board),
+            Err(faults) => {
+                failed = true;
+                for fault in faults {
+                    println!("cargo:warning={}:{fault} ({})", file.display(), fault.help);
+                }
+            }
+        }
+    }
+    if failed {
+        process::exit(1);
+    }
+    boards
+}
+
+/// Seconds since 1970. The same source gives the same time: SOURCE_DATE_EPOCH, the commit's date, or this file's date.
+fn build_time() -> u64 {
+    if let Some(given) = env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.trim().parse().ok()) {
+        return given;
+    }
+    let git = process::Command::new("git").args(["log", "-1", "--format=%ct"]).output();
+    if let Some(commit) =
+        git.ok().and_then(|o| String::from_utf8(o.stdout).ok()).and_then(|t| t.trim().parse().ok())
+    {
+        return commit;
+    }
+    let modified = fs::metadata("Cargo.toml").and_then(|m| m.modified()).ok();
+    let since = modified.and_then(|m| m.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |d| d.as_secs())
+}

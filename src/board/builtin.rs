@@ -1,0 +1,32 @@
+//! The boards that the build embedded. A leaf of this domain.
+
+use super::description::Description;
+
+/// Made by build.rs from boards/*.toml.
+const BLOB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/boards.postcard"));
+
+/// All of them, by id.
+pub fn all() -> Vec<Description> {
+    // The build has checked it, and a test reads it again.
+    postcard::from_bytes(BLOB).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blob_is_what_the_files_say() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/boards");
+        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let read = |path: &std::path::PathBuf| {
+            let board = super::super::description::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+            assert_eq!(path.file_stem().unwrap().to_str().unwrap(), board.id);
+            board
+        };
+        let expected: Vec<Description> = files.iter().map(read).collect();
+        assert_eq!(all(), expected);
+        assert!(expected.len() >= 3);
+    }
+}

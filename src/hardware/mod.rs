@@ -1,0 +1,5 @@
+//! The box's own hardware: lights, thermometers, fans, disks in their bays, network links, clocks.
+
+pub mod bay;
+pub mod io;
+pub mod led;

@@ -1,8 +1,12 @@
 //! moorline, the cloud-access agent of an ARM NAS. ARCHITECTURE.md is the map; each module says what it owns.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod agent;
 pub mod array;
 pub mod board;
+pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;

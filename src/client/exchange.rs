@@ -130,12 +130,16 @@ impl<'a> Exchange<'a> {
     pub fn handle_message(&mut self, payload: &[u8], random: &mut dyn Random) -> bool {
         let Ok(message) = decode::<ToPhone>(payload) else { return false };
         match (&mut self.state, message) {
-            (State::Greeting { waiting, reply, .. }, ToPhone::Answer { reply: to, nas, share, confirm }) if to == *reply => {
+            (State::Greeting { waiting, reply, .. }, ToPhone::Answer { reply: to, nas, share, confirm })
+                if to == *reply =>
+            {
                 let reply = *reply;
                 let Some(waiting) = waiting.take() else { return false };
                 self.state = match waiting.answered(&nas, &share, &confirm) {
                     Ok(keys) => self.ask(&keys, reply, nas, random),
-                    Err(Unfit::WrongCode | Unfit::Malformed | Unfit::WrongKey) => State::Failed(Failure::WrongCode),
+                    Err(Unfit::WrongCode | Unfit::Malformed | Unfit::WrongKey) => {
+                        State::Failed(Failure::WrongCode)
+                    }
                 };
                 true
             }
@@ -149,7 +153,9 @@ impl<'a> Exchange<'a> {
             (State::Greeting { reply, .. }, ToPhone::Refused { reply: to, why }) if to == *reply => {
                 self.refused(why, random)
             }
-            (State::Asking(asked), ToPhone::Refused { reply: to, why }) if to == asked.reply => self.refused(why, random),
+            (State::Asking(asked), ToPhone::Refused { reply: to, why }) if to == asked.reply => {
+                self.refused(why, random)
+            }
             _ => false,
         }
     }

@@ -101,7 +101,8 @@ impl Keyring {
     /// # Errors
     /// Those of reading the directory; a file that cannot be read is named.
     pub fn pairings(&self) -> io::Result<Vec<Pairing>> {
-        let mut names: Vec<PathBuf> = fs::read_dir(&self.dir)?.filter_map(|e| e.ok().map(|e| e.path())).collect();
+        let mut names: Vec<PathBuf> =
+            fs::read_dir(&self.dir)?.filter_map(|e| e.ok().map(|e| e.path())).collect();
         names.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("nas-")));
         names.sort();
         names.iter().map(|p| read(p)).collect()

@@ -60,7 +60,9 @@ impl Link {
         self.transport.send(&Outbound::Subscribe { id: 1, filters: [topic.clone()].into_iter().collect() });
         match report(&mut self.transport).await? {
             Report::Packet(Inbound::Subscribed { refused: None, .. }) => Ok(()),
-            Report::Packet(Inbound::Subscribed { refused: Some(code), .. }) => Err(Cause::SubscribeRefused(code)),
+            Report::Packet(Inbound::Subscribed { refused: Some(code), .. }) => {
+                Err(Cause::SubscribeRefused(code))
+            }
             other => Err(out_of_place(other)),
         }
     }

@@ -1,4 +1,8 @@
 //! The `moorline-client` binary.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moorline::client::commands::run(std::env::args_os().skip(1))
+}

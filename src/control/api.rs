@@ -510,3 +510,21 @@ pub struct Reset {
     /// Always false: the agent never touches a data disk.
     pub touches_data: bool,
 }
+
+/// `GET /v1/report`: what support needs, with personal data masked and no secret in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// As `GET /v1/status`.
+    pub status: Status,
+    /// As `GET /v1/hardware`.
+    pub hardware: Hardware,
+    /// As `GET /v1/users`.
+    pub users: Vec<User>,
+    /// As `GET /v1/devices`.
+    pub devices: Vec<Device>,
+    /// As `GET /v1/services`.
+    pub services: Vec<Service>,
+    /// What recovery found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_corruption: Option<String>,
+}

@@ -5,4 +5,6 @@ pub mod api;
 pub mod fault;
 pub mod http;
 pub mod io;
+pub mod metrics;
+pub mod qr;
 pub mod route;

@@ -1,5 +1,6 @@
 //! Users, devices and activation codes: the state, what may be done to it, and how a device proves a code.
 
+pub mod budget;
 pub mod code;
 pub mod desk;
 pub mod handshake;

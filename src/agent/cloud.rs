@@ -1,0 +1,297 @@
+//! The session's actions, and what arrives through it: pairing messages and knocks.
+
+use core::time::Duration;
+
+use serde::Serialize;
+
+use super::{Agent, Unwritten};
+use crate::health::finding::Code;
+use crate::identity::KeyId;
+use crate::pairing::desk::{Happened, Office, Response, open_mailboxes};
+use crate::pairing::handshake::{self, Credential, Grant};
+use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
+use crate::pairing::record::{Device, DeviceId, Label};
+use crate::session::io::Report;
+use crate::session::machine::{Action, PRESENCE_LEASE};
+use crate::session::packet::Will;
+use crate::session::presence;
+use crate::session::record::{Phase, Transition};
+use crate::session::topics::Kind;
+use crate::units::Mono;
+
+/// Knocks that are looked at in a second: each costs a signature check, and strangers can send them.
+const KNOCKS_A_SECOND: u32 = 20;
+
+/// Counts knocks in the present second.
+#[derive(Debug, Default)]
+pub(super) struct KnockLimit {
+    since: Mono,
+    count: u32,
+}
+
+impl KnockLimit {
+    fn allows(&mut self, now: Mono) -> bool {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        self.count <= KNOCKS_A_SECOND
+    }
+}
+
+/// Removed devices that were sent a notice in this session.
+#[derive(Debug, Default)]
+pub(super) struct Told(heapless::Vec<DeviceId, { crate::pairing::ledger::DEVICES_MAX }>);
+
+impl Told {
+    pub(super) fn has(&self, device: DeviceId) -> bool {
+        self.0.contains(&device)
+    }
+}
+
+#[derive(Serialize)]
+struct SessionEvent {
+    phase: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DeviceEvent {
+    device: String,
+    what: &'static str,
+}
+
+impl Agent {
+    /// Something happened to the connection.
+    pub(super) fn handle_report(&mut self, report: Report) {
+        let now = self.now().mono;
+        match report {
+            Report::Resolved(answer) => self.session.handle_resolved(now, answer, &mut self.random),
+            Report::TlsStarted => self.session.handle_tls_started(now),
+            Report::Connected => {
+                let payload = presence::payload(false, 0, 0, None);
+                let will = Will { topic: self.session.topics().presence(), payload, delay_s: 0 };
+                self.session.handle_connected(now, will);
+            }
+            Report::Packet(packet) => self.session.handle_packet(now, packet, &mut self.random),
+            Report::Failed(cause) => self.session.handle_failed(now, cause, &mut self.random),
+        }
+    }
+
+    /// Whether a session is wanted: configured, switched on, and the store can be believed.
+    pub(super) fn wants_session(&self) -> bool {
+        let owner = self.vault.ledger().cloud().map_or(self.config.cloud_enabled, |c| c.enabled);
+        self.config.cloud.is_some() && owner && self.vault.corruption().is_none()
+    }
+
+    /// Brings the session in line with what is wanted, then carries out what it asks.
+    pub(super) fn drive_session(&mut self) {
+        let now = self.now();
+        self.session.handle_enabled(now.mono, self.wants_session());
+        let topics = self.session.topics().clone();
+        let mailboxes = open_mailboxes(self.vault.ledger(), &self.seen, &now).map(|r| topics.mailbox(r));
+        self.session.handle_topics(mailboxes);
+        loop {
+            while let Some(action) = self.session.poll_action() {
+                self.carry_out(action);
+            }
+            let Some(seq) = self.session.poll_presence() else { break };
+            self.publish_presence(seq);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Resolve => self.transport.resolve(),
+            Action::Dial(addresses) => self.transport.dial(addresses),
+            Action::Hangup => self.transport.hangup(),
+            Action::Goodbye(packet) => self.transport.goodbye(&packet),
+            Action::Send(packet) => self.transport.send(&packet),
+            Action::Deliver(topic, payload) => self.deliver(&topic, &payload),
+            Action::Changed(transition) => self.session_changed(&transition),
+        }
+    }
+
+    fn publish_presence(&mut self, seq: u32) {
+        let now = self.now();
+        let until = now.wall.known().map(|at| at.after(PRESENCE_LEASE));
+        let payload = presence::payload(true, seq, PRESENCE_LEASE.as_secs(), until);
+        self.session.publish(self.session.topics().presence(), payload, true);
+    }
+
+    /// Before the good-bye: whoever looks knows at once, without waiting for the will.
+    pub(super) fn publish_absence(&mut self) {
+        let payload = presence::payload(false, 0, 0, None);
+        self.session.publish(self.session.topics().presence(), payload, true);
+    }
+
+    fn session_changed(&mut self, transition: &Transition) {
+        let now = self.now();
+        let (phase, cause) = (transition.to.name(), transition.cause.as_ref());
+        match cause {
+            Some(cause) => log::info!("session: {phase}: {cause}"),
+            None => log::debug!("session: {phase}"),
+        }
+        let stands = matches!(
+            transition.to,
+            Phase::Online | Phase::Waiting | Phase::NoLink | Phase::NoAddress | Phase::Disabled
+        );
+        if stands && transition.from != transition.to {
+            let event = SessionEvent { phase, cause: cause.map(ToString::to_string) };
+            self.events.push(&now, "session", &event);
+        }
+        match transition.to {
+            Phase::Online | Phase::Disabled => self.clear_session_findings(None),
+            Phase::NoLink => self.tracker.raise(Code::LinkDown, "", "no network link has carrier", now.mono),
+            Phase::NoAddress => {
+                self.tracker.raise(Code::AddressMissing, "", "no interface has an address", now.mono)
+            }
+            Phase::Resolving
+            | Phase::Connecting
+            | Phase::Tls
+            | Phase::Mqtt
+            | Phase::Subscribing
+            | Phase::Waiting => {
+                self.tracker.clear(Code::LinkDown, "");
+                self.tracker.clear(Code::AddressMissing, "");
+            }
+        }
+        if let Some(code) = cause.and_then(crate::session::cause::Cause::finding) {
+            self.clear_session_findings(Some(code));
+            let evidence = cause.map(ToString::to_string).unwrap_or_default();
+            self.tracker.raise(code, "", &evidence, now.mono);
+        }
+        if transition.to == Phase::Online {
+            log::info!("session: online");
+            self.told = Told::default();
+            self.tell_removed();
+        }
+    }
+
+    /// One cause at a time: a new one takes the place of the last.
+    fn clear_session_findings(&mut self, but: Option<Code>) {
+        self.tracker.clear_where(|f| {
+            let session =
+                (Code::LinkDown..=Code::BoxResources).contains(&f.code) || f.code == Code::IdentityCloned;
+            session && Some(f.code) != but
+        });
+    }
+
+    fn deliver(&mut self, topic: &str, payload: &[u8]) {
+        let topics = self.session.topics().clone();
+        match topics.kind(topic) {
+            Kind::Knock => self.knock(payload),
+            Kind::Mailbox(mailbox) => self.pairing_message(mailbox, payload),
+            Kind::Echo | Kind::Other => {}
+        }
+    }
+
+    fn pairing_message(&mut self, mailbox: &str, payload: &[u8]) {
+        let now = self.now();
+        let nas = self.identity.id();
+        let services = &self.config.services;
+        let profile =
+            (self.identity.public(), Label::sanitised(&self.config.name), self.config.device_access.as_ref());
+        let grant = |device: &Device| grant(device, profile.0, &profile.1, services, profile.2);
+        let office = Office { ledger: self.vault.ledger(), seen: &self.seen, nas: &nas, grant: &grant, now };
+        let response = self.desk.handle_message(&office, mailbox, payload, &mut self.random);
+        let reply = match response {
+            Response::Silence => return,
+            Response::Reply(reply) => reply,
+            Response::Finished(device) => {
+                self.seen.note(device, now.mono);
+                return;
+            }
+            Response::Settle { plan, otherwise } => match self.commit(plan) {
+                Ok(settled) => {
+                    self.settled(settled.what);
+                    settled.reply
+                }
+                Err(Unwritten::Corrupt | Unwritten::ReadOnly | Unwritten::Budget) => otherwise,
+            },
+        };
+        let answers = self.session.topics().answers(mailbox);
+        self.session.publish(answers, reply, false);
+    }
+
+    fn settled(&mut self, what: Happened) {
+        let (device, what) = match what {
+            Happened::Paired(device) => (device, "paired"),
+            Happened::Burned(device) => (device, "burned"),
+        };
+        log::info!("device {device}: {what}");
+        self.device_event(device, what);
+    }
+
+    pub(super) fn device_event(&mut self, device: DeviceId, what: &'static str) {
+        let now = self.now();
+        self.events.push(&now, "device", &DeviceEvent { device: device.to_string(), what });
+    }
+
+    fn knock(&mut self, payload: &[u8]) {
+        let now = self.now();
+        if !self.knocks.allows(now.mono) {
+            return;
+        }
+        let Ok(knock) = Knock::open(payload, &self.identity.id()) else { return };
+        let standing = match notice::answer(self.vault.ledger(), &knock) {
+            Answer::Tell(standing, heard) => {
+                if let Some(device) = heard {
+                    self.seen.note(device, now.mono);
+                }
+                standing
+            }
+            Answer::Settle(plan, standing) => match self.commit(plan) {
+                Ok(device) => {
+                    self.device_event(device, "gone");
+                    standing
+                }
+                Err(Unwritten::Corrupt | Unwritten::ReadOnly | Unwritten::Budget) => return,
+            },
+        };
+        self.send_notice(&knock.device.id(), standing, knock.nonce);
+    }
+
+    /// Tells every removed device that was not told in this session. What finds no room is told by the next call.
+    pub(super) fn tell_removed(&mut self) {
+        let queued: Vec<(DeviceId, KeyId)> =
+            notice::queued(self.vault.ledger()).filter(|(id, _)| !self.told.has(*id)).collect();
+        for (id, key) in queued {
+            if self.send_notice(&key, Standing::Revoked, [0; 16]) {
+                // There are as many places as devices.
+                let _ = self.told.0.push(id);
+            }
+        }
+    }
+
+    fn send_notice(&mut self, device: &KeyId, standing: Standing, nonce: Nonce) -> bool {
+        let notice = Notice::new(&self.identity, device, standing, nonce);
+        let topic = self.session.topics().notice(device);
+        self.session.publish(topic, handshake::encode(&notice), false)
+    }
+}
+
+fn grant(
+    device: &Device,
+    key: crate::identity::PublicKey,
+    name: &Label,
+    services: &[crate::config::Service],
+    access: Option<&crate::config::Account>,
+) -> Grant {
+    let user = device.user.as_str();
+    let allowed = services.iter().filter(|s| s.users.iter().any(|u| u == "*" || u == user));
+    let credential = access.and_then(|account| {
+        Some(Credential {
+            user: heapless::String::try_from(account.user.as_str()).ok()?,
+            password: heapless::String::try_from(account.password.reveal()).ok()?,
+        })
+    });
+    Grant {
+        key,
+        name: name.clone(),
+        user: heapless::String::try_from(user).unwrap_or_default(),
+        services: allowed.filter_map(|s| heapless::String::try_from(s.name.as_str()).ok()).collect(),
+        credential,
+    }
+}

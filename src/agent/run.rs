@@ -1,0 +1,253 @@
+//! The loop: wait for one thing, handle it, carry out what follows, arm one timer.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_io::Timer;
+use smol::LocalExecutor;
+use smol::stream::Stream;
+
+use super::start::{Options, StartError};
+use super::{Agent, views};
+use crate::array::io::Watch;
+use crate::control::io::Call;
+use crate::health::finding::Code;
+use crate::pairing::plan;
+use crate::session::io::Report;
+use crate::session::io::network::{self, Bell};
+use crate::sys::notify;
+use crate::sys::signals::Termination;
+
+/// Progress of an array is looked at this often while something runs: the kernel announces only each sixteenth.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// The clock is looked at at least this often, so that its being set is noticed.
+const CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// Longest good-bye. With what comes before it the agent ends within two seconds.
+const GOODBYE_MAX: Duration = Duration::from_millis(1000);
+
+/// What the loop waits for.
+enum Event {
+    /// SIGTERM or SIGINT.
+    Terminate,
+    /// A caller of the control socket.
+    Call(Call),
+    /// The connection to the broker.
+    Session(Report),
+    /// A link, an address or a route.
+    Network,
+    /// An md array.
+    Arrays,
+    /// Something is due.
+    Timer,
+}
+
+/// The things that can happen; polled in turn, so that none starves another.
+struct Sources {
+    termination: Termination,
+    bell: Option<Bell>,
+    watch: Option<Watch>,
+    timer: Timer,
+    turn: usize,
+}
+
+/// Runs the agent until it is asked to end.
+///
+/// # Errors
+/// [`StartError`]: it never ran.
+pub fn run(options: &Options) -> Result<(), StartError> {
+    // First of all: threads inherit which signals are blocked.
+    let termination = Termination::new().map_err(|e| StartError::System("signals", e))?;
+    let executor = Rc::new(LocalExecutor::new());
+    let agent = Agent::new(options, Rc::clone(&executor))?;
+    smol::block_on(executor.run(agent.turn(termination)));
+    Ok(())
+}
+
+impl Agent {
+    async fn turn(mut self, termination: Termination) {
+        let mut sources = Sources {
+            termination,
+            bell: Bell::new().inspect_err(|e| log::warn!("network changes are not announced: {e}")).ok(),
+            watch: Watch::new(&self.root)
+                .inspect_err(|e| log::warn!("array changes are not announced: {e}"))
+                .ok(),
+            timer: Timer::never(),
+            turn: 0,
+        };
+        self.begin();
+        notify::ready();
+        loop {
+            self.settle();
+            sources.timer = self.next_timer().map_or_else(Timer::never, Timer::after);
+            let event = poll_fn(|cx| self.poll_event(&mut sources, cx)).await;
+            self.look_at_clock();
+            match event {
+                Event::Terminate => break,
+                Event::Call(call) => self.handle_call(call),
+                Event::Session(report) => self.handle_report(report),
+                Event::Network => self.look_at_network(),
+                Event::Arrays => {
+                    // Armed first, then read: in that order no change is missed.
+                    if let Some(Err(error)) = sources.watch.as_mut().map(Watch::rearm) {
+                        log::warn!("array changes are no longer announced: {error}");
+                        sources.watch = None;
+                    }
+                    self.look_at_arrays();
+                }
+                Event::Timer => self.handle_timer(),
+            }
+        }
+        self.end().await;
+    }
+
+    /// The first look at everything.
+    fn begin(&mut self) {
+        let now = self.now();
+        log::info!(
+            "moorline {} on {}, NAS {}",
+            env!("CARGO_PKG_VERSION"),
+            self.config.name,
+            self.identity.id()
+        );
+        if let Some(evidence) = self.vault.corruption() {
+            self.tracker.raise(Code::StoreCorrupt, "", &evidence, now.mono);
+        }
+        self.hold(
+            self.config.cloud.is_none(),
+            Code::CloudNotConfigured,
+            "[cloud] broker is not set",
+            now.mono,
+        );
+        for array in self.arrays.clone() {
+            self.judge_array(&array);
+            log::info!("array {}", views::array_evidence(&array));
+        }
+        self.show_faults();
+        self.look_at_clock();
+        self.look_at_network();
+    }
+
+    fn look_at_network(&mut self) {
+        let loopback = self.config.cloud.as_ref().is_none_or(|c| c.url.is_loopback());
+        let now = self.now().mono;
+        self.session.handle_reach(now, network::reach(loopback), &mut self.random);
+    }
+
+    /// What follows from whatever happened, until nothing more follows.
+    fn settle(&mut self) {
+        let now = self.now();
+        let due = plan::housekeeping(self.vault.ledger(), &now);
+        if !due.is_empty() && self.commit(due).is_err() {
+            log::warn!("expired codes could not be written; they are not accepted all the same");
+        }
+        let disabled =
+            self.config.cloud.is_some() && self.vault.corruption().is_none() && !self.wants_session();
+        self.hold(disabled, Code::CloudDisabled, "switched off by the owner or the configuration", now.mono);
+        self.drive_session();
+        self.tell_removed_if_online();
+        self.tell_findings();
+    }
+
+    fn tell_removed_if_online(&mut self) {
+        if self.session.is_online() {
+            self.tell_removed();
+            self.drive_session();
+        }
+    }
+
+    fn next_timer(&self) -> Option<Duration> {
+        let now = self.now();
+        let until = |at: crate::units::Mono| at.since(now.mono);
+        let expiry = plan::next_housekeeping(self.vault.ledger(), &now);
+        // A full flash budget must not make this spin: what could not be written is tried again in a minute.
+        let expiry = expiry.map(|wait| if wait.is_zero() { CLOCK_EVERY } else { wait });
+        let all = [
+            self.session.poll_timeout().map(until),
+            self.tracker.poll_timeout().map(until),
+            expiry,
+            notify::watchdog_interval(),
+            self.is_array_busy().then_some(PROGRESS_EVERY),
+            Some(CLOCK_EVERY),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    fn handle_timer(&mut self) {
+        let now = self.now().mono;
+        self.session.handle_timeout(now, &mut self.random);
+        self.tracker.handle_timeout(now);
+        notify::alive();
+        if self.is_array_busy() {
+            self.look_at_arrays();
+        }
+    }
+
+    fn poll_event(&mut self, sources: &mut Sources, cx: &mut Context<'_>) -> Poll<Event> {
+        // Word to end goes before everything.
+        if sources.termination.poll_asked(cx).is_ready() {
+            return Poll::Ready(Event::Terminate);
+        }
+        sources.turn = sources.turn.wrapping_add(1);
+        for source in 0..5 {
+            let event = match (sources.turn + source) % 5 {
+                0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
+                1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
+                2 => self.transport.poll_report(cx).map(Event::Session),
+                3 => {
+                    sources.bell.as_ref().map_or(Poll::Pending, |b| b.poll_rung(cx)).map(|()| Event::Network)
+                }
+                _ => sources
+                    .watch
+                    .as_mut()
+                    .map_or(Poll::Pending, |w| w.poll_changed(cx))
+                    .map(|()| Event::Arrays),
+            };
+            if event.is_ready() {
+                return event;
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Presence goes offline, lights go back, files are closed by being dropped.
+    async fn end(mut self) {
+        log::info!("ending");
+        notify::stopping();
+        let lights = self.panel.handle_end();
+        self.drive_lights(&lights);
+        let now = self.now().mono;
+        self.publish_absence();
+        self.session.handle_enabled(now, false);
+        let mut closing = false;
+        while let Some(action) = self.session.poll_action() {
+            closing |= matches!(action, crate::session::machine::Action::Goodbye(_));
+            self.carry_out_last(action);
+        }
+        if closing {
+            let transport = &mut self.transport;
+            let gone = poll_fn(|cx| {
+                let _ = transport.poll_report(cx);
+                if transport.is_closing() { Poll::Pending } else { Poll::Ready(()) }
+            });
+            let late = async {
+                Timer::after(GOODBYE_MAX).await;
+            };
+            smol::future::or(gone, late).await;
+        }
+        // Connections of the control socket end with the executor.
+        drop(self.executor);
+    }
+
+    fn carry_out_last(&mut self, action: crate::session::machine::Action) {
+        use crate::session::machine::Action;
+        match action {
+            Action::Send(packet) => self.transport.send(&packet),
+            Action::Goodbye(packet) => self.transport.goodbye(&packet),
+            Action::Hangup => self.transport.hangup(),
+            Action::Resolve | Action::Dial(_) | Action::Deliver(..) | Action::Changed(_) => {}
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! From the command line and the configuration to an agent that is ready to run, or the reason why not.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use smol::LocalExecutor;
+use zeroize::Zeroizing;
+
+use super::vault::Vault;
+use super::{Agent, cloud};
+use crate::array;
+use crate::board::{self, builtin, select};
+use crate::clock::Clock;
+use crate::config::io::{ConfigError, load};
+use crate::config::{Account, Config};
+use crate::control::access::Administrators;
+use crate::control::io::{BindError, Server, Times};
+use crate::hardware::io::leds::Lights;
+use crate::hardware::led::Panel;
+use crate::health::finding::Code;
+use crate::health::tracker::Tracker;
+use crate::identity::Identity;
+use crate::pairing::budget::Budget;
+use crate::pairing::desk::Desk;
+use crate::pairing::presence::LastSeen;
+use crate::session::io::{Endpoint, Transport};
+use crate::session::machine::{Machine, Settings};
+use crate::session::tls::{self, Judged, Roots, TlsError};
+use crate::session::topics::Topics;
+use crate::store::io::file::FileError;
+use crate::sys::keyfile::{KeyFileError, load_or_create};
+use crate::sys::root::Root;
+use crate::sys::{clock, random};
+use crate::units::{Mono, UnixSeconds};
+
+/// The key file, beside the log.
+pub(super) const KEY_FILE: &str = "identity.key";
+
+/// From the command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration.
+    pub config: PathBuf,
+    /// Prefix of /sys, /proc, /dev and /etc.
+    pub root: Option<PathBuf>,
+}
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store's files.
+    #[error(transparent)]
+    Store(#[from] FileError),
+    /// The identity.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The control socket.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A part of the system.
+    #[error("{0}: {1}")]
+    System(&'static str, std::io::Error),
+}
+
+/// When this binary was built: the earliest time it can be.
+pub(super) fn build_time() -> UnixSeconds {
+    UnixSeconds(env!("MOORLINE_BUILD_UNIX").parse().unwrap_or(0))
+}
+
+impl Agent {
+    /// Builds everything; nothing is sent and no light is touched yet.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(options: &Options, executor: Rc<LocalExecutor<'static>>) -> Result<Self, StartError> {
+        let root = options.root.clone().map_or_else(Root::real, Root::simulated);
+        let config = load(&options.config, &hostname())?;
+        log::set_max_level(config.log);
+        let mut random = random::System::new();
+        // The lock comes first: a second agent must not touch the key or the socket.
+        let vault = Vault::open(&config.store_dir, config.segment_bytes, &mut random)?;
+        let identity = load_or_create(&config.store_dir.join(KEY_FILE))?;
+        let fallback = crate::random::bytes(&mut random);
+        let boot = clock::boot_id(&Root::real(), fallback);
+        let mut clock = Clock::new(boot, config.trust, build_time(), clock::read());
+        if let Some(floor) = vault.ledger().floor() {
+            clock.raise_floor(floor);
+        }
+        let started = clock.now().mono;
+        let judged = Judged::new(clock.judged());
+        let transport = Transport::new(endpoint(&config, &judged)?);
+        let session = session(&config, &identity, started);
+        let mut tracker = Tracker::default();
+        let board = board(&root, &config, &mut tracker, started);
+        let lights = Lights::new(root.clone());
+        let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
+        let server = Server::bind(&config.socket, gid(&config.group))?;
+        let own = nix::unistd::geteuid().as_raw();
+        let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
+        let calls = server.serve(&executor, administrators, config.max_connections, Times::USUAL);
+        Ok(Self {
+            arrays: array::io::read_all(&root, single_by_design(board.as_ref())),
+            budget: Budget::new(started),
+            desk: Desk::default(),
+            seen: LastSeen::default(),
+            events: super::events::Events::default(),
+            knocks: cloud::KnockLimit::default(),
+            told: cloud::Told::default(),
+            _server: server,
+            config,
+            root,
+            started,
+            clock,
+            judged,
+            random,
+            identity,
+            vault,
+            session,
+            transport,
+            tracker,
+            board,
+            panel,
+            lights,
+            calls: Box::pin(calls),
+            executor,
+        })
+    }
+}
+
+/// A box with one bay runs its mirrors on one disk.
+pub(super) fn single_by_design(board: Option<&board::description::Description>) -> bool {
+    board.is_some_and(|b| b.bays.len() == 1)
+}
+
+/// The session's machine for one identity.
+pub(super) fn session(config: &Config, identity: &Identity, now: Mono) -> Machine {
+    let id = identity.id();
+    let settings = Settings {
+        keepalive: config.keepalive,
+        backoff_max: config.backoff_max,
+        spread: config.spread,
+        client_id: heapless::String::try_from(id.as_str()).unwrap_or_default(),
+    };
+    Machine::new(settings, Topics::new(config.topic_prefix.clone(), id), now)
+}
+
+fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, TlsError> {
+    let Some(cloud) = &config.cloud else {
+        return Ok(Endpoint { host: String::new(), port: 0, tls: None, login: None });
+    };
+    let roots = cloud.ca.as_deref().map_or(Roots::Bundled, Roots::Pem);
+    let tls = if cloud.url.tls { Some(tls::client(&roots, judged.clone())?) } else { None };
+    let login = cloud.account.as_ref().map(login);
+    Ok(Endpoint { host: cloud.url.host.clone(), port: cloud.url.port, tls, login })
+}
+
+fn login(account: &Account) -> crate::session::io::Account {
+    let password = Zeroizing::new(account.password.reveal().as_bytes().to_vec());
+    crate::session::io::Account { user: account.user.clone(), password }
+}
+
+fn board(
+    root: &Root,
+    config: &Config,
+    tracker: &mut Tracker,
+    now: Mono,
+) -> Option<board::description::Description> {
+    let facts = board::io::facts(root);
+    match select::select(&builtin::all(), &facts, config.board.as_deref()) {
+        Ok(board) => Some(board),
+        Err(error) => {
+            let code = match error {
+                select::NoBoard::Unknown { .. } | select::NoBoard::NotThere(_) => Code::BoardUnknown,
+                select::NoBoard::Ambiguous(_) => Code::BoardAmbiguous,
+            };
+            tracker.raise(code, "", &error.to_string(), now);
+            None
+        }
+    }
+}
+
+fn hostname() -> String {
+    let name = nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    if name.is_empty() { "NAS".to_owned() } else { name.chars().take(48).collect() }
+}
+
+/// A group by name. A static binary has no name service: /etc/group is read as it stands.
+fn gid(name: &str) -> Option<u32> {
+    third_field("/etc/group", name)
+}
+
+/// A uid, or a user by name.
+fn uid(text: &str) -> Option<u32> {
+    let found = text.parse().ok().or_else(|| third_field("/etc/passwd", text));
+    if found.is_none() {
+        log::warn!("[control] admins: there is no user {text}");
+    }
+    found
+}
+
+/// group(5) and passwd(5) have the number in their third field.
+fn third_field(path: &str, name: &str) -> Option<u32> {
+    let text = Root::real().read(path).ok()?;
+    let line = text.lines().find(|l| l.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
+}

@@ -1,0 +1,80 @@
+//! Commands that need no agent: checking files and listing boards. A shell.
+
+use std::path::Path;
+
+use crate::board::builtin;
+use crate::board::description::{self, Description};
+use crate::config::io::{ConfigError, load};
+
+/// Checks a configuration; the text to show.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn config_check(file: &Path) -> Result<String, ConfigError> {
+    let config = load(file, "NAS")?;
+    let cloud = config.cloud.map_or_else(|| "no broker".to_owned(), |c| c.url.to_string());
+    Ok(format!(
+        "{} is good: {cloud}, {} services, store in {}\n",
+        file.display(),
+        config.services.len(),
+        config.store_dir.display()
+    ))
+}
+
+/// Checks a board file; the text to show.
+///
+/// # Errors
+/// Every complaint, with line and column.
+pub fn board_check(file: &Path) -> Result<String, ConfigError> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let (message, help) =
+            (format!("the file cannot be read: {error}"), "give the path of a board file".to_owned());
+        let fault = crate::typed_toml::Fault { line: 1, column: 1, code: "unreadable-file", message, help };
+        ConfigError { file: name.clone(), text: String::new(), faults: vec![fault] }
+    })?;
+    match description::parse(&text) {
+        Ok(board) => Ok(format!("{name} is good: {}\n", board.name)),
+        Err(faults) => Err(ConfigError { file: name, text, faults }),
+    }
+}
+
+/// One line a board.
+pub fn board_list() -> String {
+    let line = |b: &Description| {
+        let proof = if b.verified_on_device { "tested on a device" } else { "from documents only" };
+        format!("{:<24} {:<8} {:<32} {proof}\n", b.id, b.isa, b.name)
+    };
+    builtin::all().iter().map(line).collect()
+}
+
+/// A board, in full; `None` if there is none of that name.
+pub fn board_show(id: &str) -> Option<String> {
+    let board = builtin::all().into_iter().find(|b| b.id == id)?;
+    let mut text = format!(
+        "{} ({})\n  SoC        {}\n  ISA        {}\n  tested     {}\n",
+        board.name,
+        board.id,
+        board.soc,
+        board.isa,
+        if board.verified_on_device { "on a device" } else { "no: from documents only" }
+    );
+    for m in &board.matches {
+        text += &format!("  match      model {:?} compatible {:?}\n", m.model, m.compatible);
+    }
+    for bay in &board.bays {
+        text +=
+            &format!("  bay {}      {} (fault light {})\n", bay.number, bay.path, bay.fault_led.join(" or "));
+    }
+    if board.bays.is_empty() {
+        text += "  bays       not known\n";
+    }
+    text += &format!("  fault LED  {}\n", if board.fault_led.is_empty() { "none of its own" } else { "" });
+    for name in &board.fault_led {
+        text += &format!("             {name}\n");
+    }
+    for source in &board.source {
+        text += &format!("  source     {source}\n");
+    }
+    Some(text)
+}

@@ -1,0 +1,381 @@
+//! The commands of `moorline-client`. A shell, and the part of the client that prints.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::args::{Command, HELP, Line, parse};
+use super::exchange::{Exchange, Introduction, Outcome};
+use super::keyring::{Broker, Kept, Keyring, Pairing};
+use super::link::Link;
+use crate::config::broker::BrokerUrl;
+use crate::identity::{Identity, KeyId};
+use crate::pairing::code::Code;
+use crate::pairing::handshake::{self, Grant};
+use crate::pairing::notice::{Knock, Notice, Say, Standing};
+use crate::pairing::record::Label;
+use crate::random::{self, Random};
+use crate::session::cause::Cause;
+use crate::session::io::{Account, Endpoint};
+use crate::session::tls::{self, Judged, Roots};
+use crate::session::topics::Topics;
+use crate::sys::random::System;
+use crate::units::UnixSeconds;
+
+/// Messages are repeated this often until they are answered.
+const REPEAT: Duration = Duration::from_secs(1);
+/// How long a NAS is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a lost connection is left alone before the next try.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Said(String),
+    #[error("the broker cannot be used: {0}")]
+    Broker(Cause),
+    #[error("nobody answered: the NAS is offline, or the code has expired, was used, or is another one")]
+    Nobody,
+    #[error("the NAS did not answer: it is offline, or it was reset")]
+    Silent,
+}
+
+impl Failure {
+    const fn exit(&self) -> u8 {
+        match self {
+            Self::Said(_) => 1,
+            Self::Broker(_) | Self::Nobody | Self::Silent => 3,
+        }
+    }
+}
+
+fn said(text: impl ToString) -> Failure {
+    Failure::Said(text.to_string())
+}
+
+/// Runs one command line, without the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match parse(args) {
+        Ok(line) => line,
+        Err(usage) => {
+            eprintln!("moorline-client: {usage}\nTry `moorline-client --help`.");
+            return ExitCode::from(2);
+        }
+    };
+    match smol::block_on(carry_out(&line)) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            if line.json {
+                println!("{}", json!({ "error": failure.to_string() }));
+            } else {
+                eprintln!("moorline-client: {failure}");
+            }
+            ExitCode::from(failure.exit())
+        }
+    }
+}
+
+async fn carry_out(line: &Line) -> Result<String, Failure> {
+    match &line.command {
+        Command::Help => Ok(HELP.to_owned()),
+        Command::Version => Ok(format!("moorline-client {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Pair { code, name, timeout } => pair(line, code, name.as_deref(), *timeout).await,
+        Command::List => list(line),
+        Command::Status(nas) => status(line, nas.as_deref()).await,
+        Command::Unpair(nas) => unpair(line, nas).await,
+    }
+}
+
+fn keyring(line: &Line) -> Result<Keyring, Failure> {
+    let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".config/moorline-client"));
+    let dir = line
+        .state
+        .clone()
+        .or_else(home)
+        .ok_or_else(|| said("there is no home directory: give --state DIR"))?;
+    Keyring::open(dir).map_err(said)
+}
+
+/// `CODE`, or `moorline:CODE?nas=…&broker=…`.
+fn read_code(text: &str) -> Result<(Code, Option<String>), Failure> {
+    let Some(rest) = text.strip_prefix("moorline:") else {
+        return Code::parse(text).map(|c| (c, None)).map_err(said);
+    };
+    let (code, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let broker = query.split('&').find_map(|p| p.strip_prefix("broker=")).map(str::to_owned);
+    Code::parse(code).map(|c| (c, broker)).map_err(said)
+}
+
+fn endpoint(broker: &Broker, login: Option<(String, String)>) -> Result<Endpoint, Failure> {
+    let url: BrokerUrl = broker.url.parse().map_err(said)?;
+    let ca = broker.ca_file.as_ref().map(std::fs::read).transpose().map_err(said)?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let roots = ca.as_deref().map_or(Roots::Bundled, Roots::Pem);
+    let tls =
+        if url.tls { Some(tls::client(&roots, Judged::new(UnixSeconds(now))).map_err(said)?) } else { None };
+    let login =
+        login.map(|(user, password)| Account { user, password: Zeroizing::new(password.into_bytes()) });
+    Ok(Endpoint { host: url.host, port: url.port, tls, login })
+}
+
+/// The account of the command line, if one was given.
+fn typed_login(line: &Line) -> Result<Option<(String, String)>, Failure> {
+    match (&line.user, &line.password_file) {
+        (Some(user), Some(file)) => {
+            let text = std::fs::read_to_string(file).map_err(|e| said(format!("{}: {e}", file.display())))?;
+            Ok(Some((user.clone(), text.lines().next().unwrap_or_default().to_owned())))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => Err(said("--user and --password-file belong together")),
+    }
+}
+
+fn topics(prefix: &str, nas: &KeyId) -> Result<Topics, Failure> {
+    let prefix = heapless::String::try_from(prefix).map_err(|_| said("the prefix is too long"))?;
+    Ok(Topics::new(prefix, nas.clone()))
+}
+
+async fn pair(line: &Line, code: &str, name: Option<&str>, timeout: Duration) -> Result<String, Failure> {
+    let (code, from_uri) = read_code(code)?;
+    let url = line
+        .broker
+        .clone()
+        .or(from_uri)
+        .ok_or_else(|| said("which broker? Give --broker URL, or the whole moorline: URI"))?;
+    let broker = Broker { url, ca_file: line.ca.clone(), prefix: line.prefix.clone() };
+    let keyring = keyring(line)?;
+    let mut underway = keyring.underway(&code).map_err(said)?;
+    let identity = Identity::from_pkcs8(&underway.key).map_err(said)?;
+    let name = Label::sanitised(name.unwrap_or(&hostname()));
+    let introduction =
+        Introduction { identity: &identity, name, platform: Label::sanitised(std::env::consts::OS) };
+    let mut random = System::new();
+    let mut exchange = match &underway.asked {
+        Some(kept) => Exchange::resume(code.clone(), introduction, kept.asked(&code)),
+        None => Exchange::new(code.clone(), introduction, &mut random),
+    };
+    let deadline = Instant::now() + timeout;
+    let outcome = loop {
+        let mut keep = |exchange: &Exchange<'_>| {
+            underway.asked = exchange.asked().map(Kept::new);
+            keyring.keep_underway(&code, &underway).map_err(said)
+        };
+        match converse(line, &broker, &code, &mut exchange, deadline, &mut random, &mut keep).await {
+            Ok(outcome) => break outcome,
+            // The broker may be restarting; a wrong password will not get better.
+            Err(Failure::Broker(cause)) if Instant::now() < deadline && !is_final(&cause) => {
+                smol::Timer::after(PAUSE).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
+    match outcome {
+        Outcome::Paired(grant) => {
+            let pairing = pairing(&grant, broker, typed_login(line)?, underway.key.clone());
+            keyring.keep(&pairing).map_err(said)?;
+            keyring.end_underway(&code);
+            Ok(shown(line, &pairing))
+        }
+        Outcome::Failed(failure) => {
+            keyring.end_underway(&code);
+            Err(said(failure))
+        }
+    }
+}
+
+const fn is_final(cause: &Cause) -> bool {
+    matches!(cause, Cause::Rejected(_) | Cause::Tls(_) | Cause::SubscribeRefused(_))
+}
+
+/// Until there is an outcome, or the connection or the time is lost.
+async fn converse(
+    line: &Line,
+    broker: &Broker,
+    code: &Code,
+    exchange: &mut Exchange<'_>,
+    deadline: Instant,
+    random: &mut dyn Random,
+    keep: &mut dyn FnMut(&Exchange<'_>) -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
+    let mut link =
+        Link::open(endpoint(broker, typed_login(line)?)?, random).await.map_err(Failure::Broker)?;
+    // The NAS is not known yet; the mailbox's topics do not have its id.
+    let topics = topics(
+        &broker.prefix,
+        &Identity::from_pkcs8(&Identity::generate_pkcs8().map_err(said)?).map_err(said)?.id(),
+    )?;
+    let mailbox = topics.mailbox(code.rendezvous());
+    link.subscribe(&topics.answers(&code.rendezvous().name())).await.map_err(Failure::Broker)?;
+    while Instant::now() < deadline {
+        if let Some(message) = exchange.outgoing() {
+            link.publish(&mailbox, message);
+        }
+        if let Some(outcome) = exchange.outcome() {
+            link.close().await;
+            return Ok(outcome);
+        }
+        let again = Instant::now() + REPEAT;
+        while let Some(left) = again.checked_duration_since(Instant::now()) {
+            let Some(message) = link.message(left).await.map_err(Failure::Broker)? else { break };
+            if exchange.handle_message(&message, random) {
+                // On disk before it is sent: from here on the NAS may have paired us.
+                keep(exchange)?;
+                break;
+            }
+        }
+    }
+    link.close().await;
+    Err(Failure::Nobody)
+}
+
+fn pairing(grant: &Grant, broker: Broker, typed: Option<(String, String)>, key: Vec<u8>) -> Pairing {
+    let granted =
+        grant.credential.as_ref().map(|c| (c.user.as_str().to_owned(), c.password.as_str().to_owned()));
+    Pairing {
+        nas: grant.key.id(),
+        nas_key: grant.key,
+        name: grant.name.as_str().to_owned(),
+        user: grant.user.as_str().to_owned(),
+        services: grant.services.iter().map(|s| s.as_str().to_owned()).collect(),
+        broker,
+        login: granted.or(typed),
+        key,
+    }
+}
+
+fn view(pairing: &Pairing) -> Value {
+    json!({ "nas": pairing.nas, "name": pairing.name, "user": pairing.user, "services": pairing.services, "broker": pairing.broker.url })
+}
+
+fn shown(line: &Line, pairing: &Pairing) -> String {
+    if line.json {
+        return format!("{}\n", view(pairing));
+    }
+    format!("Paired with {} ({}) as a device of {}.\n", pairing.name, pairing.nas, pairing.user)
+}
+
+fn list(line: &Line) -> Result<String, Failure> {
+    let pairings = keyring(line)?.pairings().map_err(said)?;
+    if line.json {
+        return Ok(format!("{}\n", json!({ "pairings": pairings.iter().map(view).collect::<Vec<_>>() })));
+    }
+    if pairings.is_empty() {
+        return Ok("This device is not paired with any NAS.\n".to_owned());
+    }
+    Ok(pairings.iter().map(|p| format!("{}  {}  {}  {}\n", p.nas, p.name, p.user, p.broker.url)).collect())
+}
+
+fn chosen(line: &Line, nas: Option<&str>) -> Result<Vec<Pairing>, Failure> {
+    let mut pairings = keyring(line)?.pairings().map_err(said)?;
+    if let Some(wanted) = nas {
+        pairings.retain(|p| p.nas.as_str() == wanted || p.name == wanted);
+        if pairings.len() != 1 {
+            return Err(said(format!(
+                "{} NASes are called {wanted:?}; `moorline-client list` has them",
+                pairings.len()
+            )));
+        }
+    }
+    Ok(pairings)
+}
+
+/// Says something to a NAS and waits for where we stand.
+async fn knock(
+    pairing: &Pairing,
+    link: &mut Link,
+    say: Say,
+    random: &mut dyn Random,
+) -> Result<Standing, Failure> {
+    let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
+    let topics = topics(&pairing.broker.prefix, &pairing.nas)?;
+    let nonce = random::bytes(random);
+    let message = handshake::encode(&Knock::new(&identity, &pairing.nas, say, nonce));
+    let deadline = Instant::now() + ANSWER_MAX;
+    while Instant::now() < deadline {
+        link.publish(&topics.knock(), &message);
+        let again = Instant::now() + REPEAT;
+        while let Some(left) = again.checked_duration_since(Instant::now()) {
+            let Some(answer) = link.message(left).await.map_err(Failure::Broker)? else { break };
+            match Notice::open(&answer, &pairing.nas_key, &identity.id()) {
+                Ok(notice) if notice.nonce == nonce => return Ok(notice.standing),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    Err(Failure::Silent)
+}
+
+async fn connected(pairing: &Pairing, random: &mut dyn Random) -> Result<Link, Failure> {
+    let endpoint = endpoint(&pairing.broker, pairing.login.clone())?;
+    let mut link = Link::open(endpoint, random).await.map_err(Failure::Broker)?;
+    let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
+    let topics = topics(&pairing.broker.prefix, &pairing.nas)?;
+    link.subscribe(&topics.notice(&identity.id())).await.map_err(Failure::Broker)?;
+    Ok(link)
+}
+
+async fn status(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
+    let mut random = System::new();
+    let mut out = String::new();
+    let mut views = Vec::new();
+    for pairing in chosen(line, nas)? {
+        let mut link = connected(&pairing, &mut random).await?;
+        let standing = knock(&pairing, &mut link, Say::Hail, &mut random).await?;
+        let word = match standing {
+            Standing::Paired => "paired",
+            Standing::Revoked => {
+                // So that the NAS need not keep the entry any longer; if this gets lost, the next command says it.
+                let _ = knock(&pairing, &mut link, Say::Understood, &mut random).await;
+                keyring(line)?.forget(&pairing.nas).map_err(said)?;
+                "removed"
+            }
+            Standing::Unknown => {
+                keyring(line)?.forget(&pairing.nas).map_err(said)?;
+                "removed"
+            }
+        };
+        link.close().await;
+        out += &match standing {
+            Standing::Paired => format!(
+                "{} ({}): paired as a device of {}, online\n",
+                pairing.name, pairing.nas, pairing.user
+            ),
+            Standing::Revoked | Standing::Unknown => {
+                format!(
+                    "{} ({}): this device was removed there; pair it again with a new code\n",
+                    pairing.name, pairing.nas
+                )
+            }
+        };
+        views.push(json!({ "nas": pairing.nas, "name": pairing.name, "standing": word }));
+    }
+    if line.json { Ok(format!("{}\n", json!({ "nas": views }))) } else { Ok(out) }
+}
+
+async fn unpair(line: &Line, nas: &str) -> Result<String, Failure> {
+    let mut random = System::new();
+    let Some(pairing) = chosen(line, Some(nas))?.pop() else { return Err(said("there is no such NAS")) };
+    let mut link = connected(&pairing, &mut random).await?;
+    knock(&pairing, &mut link, Say::Leave, &mut random).await?;
+    link.close().await;
+    keyring(line)?.forget(&pairing.nas).map_err(said)?;
+    if line.json {
+        Ok("{\"unpaired\":true}\n".to_owned())
+    } else {
+        Ok(format!("{} has forgotten this device.\n", pairing.name))
+    }
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}

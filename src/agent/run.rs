@@ -61,13 +61,14 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     // First of all: threads inherit which signals are blocked.
     let termination = Termination::new().map_err(|e| StartError::System("signals", e))?;
     let executor = Rc::new(LocalExecutor::new());
-    let agent = Agent::new(options, Rc::clone(&executor))?;
-    smol::block_on(executor.run(agent.turn(termination)));
+    // On the heap, agent and future alike: its bounded tables make it some hundred KiB.
+    let agent = Box::new(Agent::new(options, &executor)?);
+    smol::block_on(executor.run(Box::pin(agent.turn(termination))));
     Ok(())
 }
 
 impl Agent {
-    async fn turn(mut self, termination: Termination) {
+    async fn turn(mut self: Box<Self>, termination: Termination) {
         let mut sources = Sources {
             termination,
             bell: Bell::new().inspect_err(|e| log::warn!("network changes are not announced: {e}")).ok(),
@@ -213,7 +214,7 @@ impl Agent {
     }
 
     /// Presence goes offline, lights go back, files are closed by being dropped.
-    async fn end(mut self) {
+    async fn end(&mut self) {
         log::info!("ending");
         notify::stopping();
         let lights = self.panel.handle_end();
@@ -237,8 +238,6 @@ impl Agent {
             };
             smol::future::or(gone, late).await;
         }
-        // Connections of the control socket end with the executor.
-        drop(self.executor);
     }
 
     fn carry_out_last(&mut self, action: crate::session::machine::Action) {

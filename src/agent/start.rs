@@ -78,7 +78,7 @@ impl Agent {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new(options: &Options, executor: Rc<LocalExecutor<'static>>) -> Result<Self, StartError> {
+    pub fn new(options: &Options, executor: &Rc<LocalExecutor<'static>>) -> Result<Self, StartError> {
         let root = options.root.clone().map_or_else(Root::real, Root::simulated);
         let config = load(&options.config, &hostname())?;
         log::set_max_level(config.log);
@@ -103,7 +103,7 @@ impl Agent {
         let server = Server::bind(&config.socket, gid(&config.group))?;
         let own = nix::unistd::geteuid().as_raw();
         let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
-        let calls = server.serve(&executor, administrators, config.max_connections, Times::USUAL);
+        let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
             arrays: array::io::read_all(&root, single_by_design(board.as_ref())),
             budget: Budget::new(started),
@@ -128,7 +128,6 @@ impl Agent {
             panel,
             lights,
             calls: Box::pin(calls),
-            executor,
         })
     }
 }

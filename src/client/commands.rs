@@ -27,8 +27,9 @@ use crate::session::topics::Topics;
 use crate::sys::random::System;
 use crate::units::UnixSeconds;
 
-/// Messages are repeated this often until they are answered.
-const REPEAT: Duration = Duration::from_secs(1);
+/// An unanswered message is repeated after this long, then after twice as long, and so on up to [`REPEAT_MAX`].
+const REPEAT: Duration = Duration::from_millis(250);
+const REPEAT_MAX: Duration = Duration::from_secs(2);
 /// How long a NAS is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a lost connection is left alone before the next try.
@@ -216,6 +217,7 @@ async fn converse(
     )?;
     let mailbox = topics.mailbox(code.rendezvous());
     link.subscribe(&topics.answers(&code.rendezvous().name())).await.map_err(Failure::Broker)?;
+    let mut repeat = REPEAT;
     while Instant::now() < deadline {
         if let Some(message) = exchange.outgoing() {
             link.publish(&mailbox, message);
@@ -224,12 +226,14 @@ async fn converse(
             link.close().await;
             return Ok(outcome);
         }
-        let again = Instant::now() + REPEAT;
+        let again = Instant::now() + repeat;
+        repeat = (repeat * 2).min(REPEAT_MAX);
         while let Some(left) = again.checked_duration_since(Instant::now()) {
             let Some(message) = link.message(left).await.map_err(Failure::Broker)? else { break };
             if exchange.handle_message(&message, random) {
                 // On disk before it is sent: from here on the NAS may have paired us.
                 keep(exchange)?;
+                repeat = REPEAT;
                 break;
             }
         }
@@ -301,9 +305,11 @@ async fn knock(
     let nonce = random::bytes(random);
     let message = handshake::encode(&Knock::new(&identity, &pairing.nas, say, nonce));
     let deadline = Instant::now() + ANSWER_MAX;
+    let mut repeat = REPEAT;
     while Instant::now() < deadline {
         link.publish(&topics.knock(), &message);
-        let again = Instant::now() + REPEAT;
+        let again = Instant::now() + repeat;
+        repeat = (repeat * 2).min(REPEAT_MAX);
         while let Some(left) = again.checked_duration_since(Instant::now()) {
             let Some(answer) = link.message(left).await.map_err(Failure::Broker)? else { break };
             match Notice::open(&answer, &pairing.nas_key, &identity.id()) {

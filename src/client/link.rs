@@ -57,7 +57,7 @@ impl Link {
     /// # Errors
     /// `SubscribeRefused`, or as a lost connection.
     pub async fn subscribe(&mut self, topic: &Topic) -> Result<(), Cause> {
-        self.transport.send(&Outbound::Subscribe { id: 1, filters: [topic.clone()].into_iter().collect() });
+        self.transport.send(&Outbound::Subscribe { id: 1, filters: vec![topic.clone()] });
         match report(&mut self.transport).await? {
             Report::Packet(Inbound::Subscribed { refused: None, .. }) => Ok(()),
             Report::Packet(Inbound::Subscribed { refused: Some(code), .. }) => {

@@ -526,7 +526,7 @@ impl Machine {
         let nonce = u64::from_le_bytes(random::bytes(random));
         self.enter(now, State::Subscribing { deadline: now.after(ANSWER_MAX), nonce, open: 1 }, None);
         self.welcome = Some(welcome);
-        let first: Filters = [self.topics.echo(), self.topics.knock()].into_iter().collect();
+        let first: Filters = vec![self.topics.echo(), self.topics.knock()];
         self.subscribed.extend(first.iter().cloned());
         let id = self.fresh_id();
         self.send(Outbound::Subscribe { id, filters: first });
@@ -626,11 +626,11 @@ impl Machine {
         self.subscribed.retain(|t| !gone.contains(t));
         for chunk in gone.chunks(super::packet::FILTERS_MAX) {
             let id = self.fresh_id();
-            self.send(Outbound::Unsubscribe { id, filters: chunk.iter().cloned().collect() });
+            self.send(Outbound::Unsubscribe { id, filters: chunk.to_vec() });
         }
         for chunk in new.chunks(super::packet::FILTERS_MAX) {
             let id = self.fresh_id();
-            self.send(Outbound::Subscribe { id, filters: chunk.iter().cloned().collect() });
+            self.send(Outbound::Subscribe { id, filters: chunk.to_vec() });
         }
         self.subscribed.extend(new);
     }

@@ -11,8 +11,8 @@ pub const PACKET_MAX: usize = PAYLOAD_MAX + TOPIC_MAX + 1024;
 /// Filters in one SUBSCRIBE: some services take no more.
 pub const FILTERS_MAX: usize = 8;
 
-/// Topic filters of one packet.
-pub type Filters = heapless::Vec<Topic, FILTERS_MAX>;
+/// Topic filters of one packet, at most [`FILTERS_MAX`] of them.
+pub type Filters = Vec<Topic>;
 
 /// What the broker publishes for us if the connection ends without our word.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,1 @@
+//! Documents and code say the same.

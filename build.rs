@@ -14,6 +14,7 @@ mod typed_toml;
 
 fn main() {
     println!("cargo:rerun-if-changed=boards");
+    println!("cargo:rerun-if-changed=docs/openapi.json");
     println!("cargo:rerun-if-changed=src/board/description.rs");
     println!("cargo:rerun-if-changed=src/typed_toml.rs");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
@@ -22,7 +23,25 @@ fn main() {
     let boards = boards(Path::new("boards"));
     let blob = postcard::to_allocvec(&boards).expect("board descriptions are plain data");
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    fs::write(Path::new(&out).join("boards.postcard"), blob).expect("OUT_DIR can be written");
+    let out = Path::new(&out);
+    fs::write(out.join("boards.postcard"), blob).expect("OUT_DIR can be written");
+    let document = fs::read_to_string("docs/openapi.json").expect("docs/openapi.json is part of the package");
+    fs::write(out.join("openapi.json"), compact(&document)).expect("OUT_DIR can be written");
+}
+
+/// JSON without the blanks between its tokens: the document is for people here and for programs in the binary.
+fn compact(json: &str) -> String {
+    let (mut text, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in json.chars() {
+        if quoted || !c.is_whitespace() {
+            text.push(c);
+        }
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    text
 }
 
 fn boards(dir: &Path) -> Vec<description::Description> {

@@ -13,8 +13,8 @@ use crate::pairing::plan::{self, Issued, Planned, Refusal};
 use crate::pairing::record::{CloudSettings, DeviceId, DeviceState, UserName};
 use crate::sys::keyfile;
 
-/// The description of the interface, as it stands in docs/.
-const OPENAPI: &str = include_str!("../../docs/openapi.json");
+/// docs/openapi.json, without its blanks.
+const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 type Answer = Result<Response, Refused>;
 

@@ -87,7 +87,7 @@ catalogue! {
     ArrayRebuilding "array-rebuilding" Info after 0 s, hidden by []:
         "A mirror is being rebuilt",
         "Leave the NAS running until it is done; until then the data is on one disk only.";
-    ArrayAttention "array-attention" Warning after 0 s, hidden by [ArrayFailed]:
+    ArrayAttention "array-attention" Warning after 10 s, hidden by [ArrayFailed]:
         "A RAID array wants attention",
         "Read the evidence. Differences seen by a check are usual on arrays with a swap area; read errors are not: have that disk checked.";
     ArrayUnknown "array-unknown" Info after 10 s, hidden by []:

@@ -47,6 +47,27 @@ impl Lab {
             more: trust,
         };
         lab.nas("healthy");
+        lab.make_broker(&[]);
+        lab
+    }
+
+    /// CA, certificate and accounts of the broker; `wrapper` is put before the command.
+    fn make_broker(&self, wrapper: &[&str]) {
+        let script = source("scripts/broker");
+        let words = [wrapper, &[script.to_str().unwrap()]].concat();
+        let done = Command::new(words[0])
+            .args(&words[1..])
+            .arg(self.path("broker"))
+            .arg(self.port.to_string())
+            .status();
+        assert!(done.unwrap().success());
+    }
+
+    /// A broker whose certificates are older than this binary.
+    pub fn with_old_certificates() -> Self {
+        let lab = Self::new();
+        fs::remove_dir_all(lab.path("broker")).unwrap();
+        lab.make_broker(&["faketime", "2024-01-01 00:00:00"]);
         lab
     }
 

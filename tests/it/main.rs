@@ -1,12 +1,15 @@
 //! Integration tests, one binary: the agent and the client as they ship, against a real Mosquitto and a simulated NAS; and
 //! the house rules. tests/README.md says what each layer proves.
 #![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
     missing_docs,
-    unreachable_pub
+    unreachable_pub,
+    reason = "tests stop where they fail, and say so"
 )]
 
 mod documents;

@@ -182,7 +182,7 @@ catalogue! {
         "Restart the NAS. If it happens again, send a report.";
     BoardUnknown "board-unknown" Info after 0 s, hidden by []:
         "This NAS model is not known",
-        "Lights and bays are not shown. Add a board description (docs/boards.md) under /etc/moorline/boards or send a report.";
+        "Lights and bays are not shown. Add a board description to the firmware (docs/boards.md) or send a report.";
     BoardAmbiguous "board-ambiguous" Warning after 0 s, hidden by []:
         "More than one board description fits this NAS",
         "Name one in the configuration ([board] id = \"…\").";

@@ -1,1 +1,163 @@
-//! Documents and code say the same.
+//! Documents and code say the same. `MOORLINE_BLESS=1 cargo test --all-features documents` writes the generated ones anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use moorline::control::fault;
+use moorline::health::finding;
+
+use super::lab::source;
+
+#[track_caller]
+fn generated(file: &str, text: &str) {
+    if std::env::var_os("MOORLINE_BLESS").is_some() {
+        fs::write(source(file), text).unwrap();
+    }
+    let found = fs::read_to_string(source(file)).unwrap_or_default();
+    assert!(
+        found == text,
+        "{file} is not what the code says: MOORLINE_BLESS=1 cargo test --all-features documents"
+    );
+}
+
+#[test]
+fn the_table_of_codes_is_complete() {
+    let mut text = "# Codes\n\nGenerated from `src/health/finding.rs` and `src/control/fault.rs`.\n\n## Findings\n\n\
+                    Shown by `moorline status` while they hold, and told as events when they appear and when they are over.\n\n\
+                    | code | severity | shown after | what it is | what to do |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for e in finding::CATALOGUE {
+        let after = e.visible_after.as_secs();
+        writeln!(text, "| `{}` | {} | {after} s | {} | {} |", e.name, e.severity.name(), e.title, e.remedy)
+            .unwrap();
+    }
+    text += "\n## Errors of the control socket\n\nIn `application/problem+json` (RFC 9457), and on the command line in brackets.\n\n\
+             | code | HTTP | what it is | what to do |\n|---|---|---|---|\n";
+    for e in fault::CATALOGUE {
+        writeln!(text, "| `{}` | {} | {} | {} |", e.name, e.status, e.title, e.remedy).unwrap();
+    }
+    generated("docs/codes.md", &text);
+}
+
+/// The man page is the help, in roff.
+fn man(name: &str, summary: &str, help: &str) -> String {
+    let body: String =
+        help.lines().skip(2).map(|l| format!("{}\n", l.replace('\\', "\\\\").replace('-', "\\-"))).collect();
+    format!(
+        ".TH {} 1\n.SH NAME\n{name} \\- {summary}\n.SH SYNOPSIS\n.nf\n{body}.fi\n.SH SEE ALSO\n.BR mosquitto (8),\n.BR mdadm (8)\n",
+        name.to_uppercase()
+    )
+}
+
+#[test]
+fn the_man_pages_are_the_help() {
+    let nas = man("moorline", "the cloud-access agent of a NAS", moorline::cli::args::HELP);
+    generated("docs/moorline.1", &nas);
+    let client = man("moorline-client", "the other end of moorline", moorline::client::args::HELP);
+    generated("docs/moorline-client.1", &client);
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented_and_no_other() {
+    let parser = fs::read_to_string(source("src/config/parse.rs")).unwrap();
+    let document = fs::read_to_string(source("docs/configuration.md")).unwrap();
+    let documented: Vec<&str> =
+        document.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    let mut keys: Vec<&str> = Vec::new();
+    for call in [
+        "string(r, \"",
+        "required(r, \"",
+        "boolean(r, \"",
+        "integer(r, \"",
+        "strings(r, \"",
+        "number(r, t, \"",
+        "path(r, t, \"",
+    ] {
+        keys.extend(
+            parser.match_indices(call).filter_map(|(at, _)| parser[at + call.len()..].split('"').next()),
+        );
+    }
+    assert!(keys.len() >= 20, "{keys:?}");
+    for key in &keys {
+        assert!(documented.contains(key), "{key} is not documented");
+    }
+    for key in documented {
+        assert!(keys.contains(&key), "{key} is documented but not read");
+    }
+}
+
+#[test]
+fn the_example_configuration_is_good_when_its_files_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(source("docs/agent.example.toml")).unwrap();
+    for name in ["broker.password", "device.password"] {
+        let file = dir.path().join(name);
+        fs::write(&file, "secret\n").unwrap();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut fs::metadata(&file).unwrap().permissions(), 0o600);
+        let done = Command::new("chmod").arg("600").arg(&file).status().unwrap();
+        assert!(done.success());
+    }
+    let made = Command::new(source("scripts/broker")).arg(dir.path().join("b")).arg("1").status().unwrap();
+    assert!(made.success());
+    fs::copy(dir.path().join("b/ca.pem"), dir.path().join("ca.pem")).unwrap();
+    let config = dir.path().join("agent.toml");
+    fs::write(&config, text.replace("/etc/moorline", dir.path().to_str().unwrap())).unwrap();
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_moorline")).args(["config", "check"]).arg(&config).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn every_key_of_a_board_file_is_documented() {
+    let parser = fs::read_to_string(source("src/board/description.rs")).unwrap();
+    let document = fs::read_to_string(source("docs/boards.md")).unwrap();
+    let calls = [
+        "required(r, \"",
+        "integer(r, \"",
+        "boolean(r, \"",
+        "texts(r, &mut t, \"",
+        "tables(r, \"",
+        "texts(r, &mut table, \"",
+        "texts(r, &mut leds, \"",
+    ];
+    for call in calls {
+        for (at, _) in parser.match_indices(call) {
+            let key = parser[at + call.len()..].split('"').next().unwrap();
+            assert!(document.contains(&format!("`{key}`")), "{key} is not documented");
+        }
+    }
+}
+
+#[test]
+fn every_resource_of_the_api_is_understood() {
+    let document: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(source("docs/openapi.json")).unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() >= 15);
+    for (path, methods) in paths {
+        let path = path.replace("{name}", "anna").replace("{id}", "d1").replace("{scope}", "pairings");
+        let allowed = moorline::control::route::allowed(&path);
+        let documented: Vec<String> = methods.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect();
+        let mut understood: Vec<&str> = allowed.split(", ").collect();
+        understood.sort_unstable();
+        let mut documented: Vec<&str> = documented.iter().map(String::as_str).collect();
+        documented.sort_unstable();
+        assert_eq!(understood, documented, "{path}");
+    }
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut files: Vec<_> = fs::read_dir(source("docs")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(source));
+    for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(file).unwrap();
+        for link in text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split(')').next()) {
+            if !link.contains("://") && !link.starts_with('#') {
+                let target = file.parent().unwrap().join(link.split('#').next().unwrap());
+                assert!(target.exists(), "{}: {link}", file.display());
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Pairing as the device, sans I/O. A core.
 //!
 //! The caller publishes [`Exchange::outgoing`] now and again every second until an answer moves things on; repeating is
-//! harmless by design. From the moment the Request is made, [`Exchange::request`] is worth keeping on disk: with it the
+//! harmless by design. From the moment the Request is made, [`Exchange::asked`] is worth keeping on disk: with it the
 //! pairing can be finished even after both ends were cut off.
 
 use crate::identity::{Identity, KeyId};

@@ -73,6 +73,7 @@ fn every_key_of_the_configuration_is_documented_and_no_other() {
         "strings(r, \"",
         "number(r, t, \"",
         "path(r, t, \"",
+        "section(r, t, \"",
     ] {
         keys.extend(
             parser.match_indices(call).filter_map(|(at, _)| parser[at + call.len()..].split('"').next()),

@@ -207,3 +207,35 @@ fn a_device_can_leave_by_itself() {
     assert!(phone.command(&["unpair", &id]).status().unwrap().success());
     assert_eq!(lab.states(), [""; 0]);
 }
+
+#[test]
+fn connections_are_limited_and_given_back() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let lab = Lab::online();
+    let connect = || UnixStream::connect(lab.path("control.sock")).unwrap();
+    let status = |stream: &mut UnixStream| {
+        let mut answer = [0u8; 12];
+        stream.write_all(b"GET /v1/cloud HTTP/1.1\r\n\r\n").unwrap();
+        stream.read_exact(&mut answer).map(|()| String::from_utf8_lossy(&answer).into_owned())
+    };
+    let mut open: Vec<UnixStream> = (0..16).map(|_| connect()).collect();
+    assert!(open.iter_mut().all(|s| status(s).is_ok_and(|a| a == "HTTP/1.1 200")), "sixteen are served");
+    let mut answer = String::new();
+    connect().read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too-many-connections"), "{answer}");
+    drop(open);
+    wait("the places are free again", || status(&mut connect()).is_ok_and(|a| a == "HTTP/1.1 200"));
+}
+
+#[test]
+fn a_request_that_never_ends_is_given_up() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let lab = Lab::online();
+    let mut stream = UnixStream::connect(lab.path("control.sock")).unwrap();
+    stream.write_all(b"POST /v1/codes HTTP/1.1\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request-timeout"), "{answer}");
+}

@@ -18,7 +18,11 @@ fn main() {
     println!("cargo:rerun-if-changed=src/board/description.rs");
     println!("cargo:rerun-if-changed=src/typed_toml.rs");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    println!("cargo:rerun-if-changed=.git/HEAD");
+    // Written at every commit and checkout. Named only where it is: a missing file would run this at every build.
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
+    println!("cargo:rerun-if-changed=Cargo.toml");
     println!("cargo:rustc-env=MOORLINE_BUILD_UNIX={}", build_time());
     let boards = boards(Path::new("boards"));
     let blob = postcard::to_allocvec(&boards).expect("board descriptions are plain data");
@@ -44,32 +48,38 @@ fn compact(json: &str) -> String {
     text
 }
 
+/// All of boards/, in the order of their names. Complaints stop the build, each with file, line and column.
 fn boards(dir: &Path) -> Vec<description::Description> {
     let entries = fs::read_dir(dir).expect("boards/ is part of the package");
     let mut files: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "toml"));
     files.sort();
-    let mut failed = false;
     let mut boards = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(&file).expect("a board file is text");
+    for file in &files {
+        let text = fs::read_to_string(file).expect("a board file is text");
         match description::parse(&text) {
-            Ok(board) => boards.push(board),
+            Ok(board) if file.file_stem().is_some_and(|stem| *stem == *board.id) => boards.push(board),
+            Ok(board) => refuse(file, &format!("1:1: the id {} is not the name of the file", board.id)),
             Err(faults) => {
-                failed = true;
-                for fault in faults {
-                    println!("cargo:warning={}:{fault} ({})", file.display(), fault.help);
-                }
+                faults.iter().for_each(|fault| refuse(file, &format!("{fault} ({})", fault.help)));
             }
         }
     }
-    if failed {
-        process::exit(1);
+    for (a, b) in description::conflicts(&boards) {
+        if let (Some(a), Some(b)) = (boards.get(a), boards.get(b)) {
+            let file = dir.join(format!("{}.toml", b.id));
+            refuse(&file, &format!("1:1: one box could be both {} and {}", a.id, b.id));
+        }
     }
     boards
 }
 
-/// Seconds since 1970. The same source gives the same time: SOURCE_DATE_EPOCH, the commit's date, or this file's date.
+/// Cargo fails the build after the script has told everything.
+fn refuse(file: &Path, complaint: &str) {
+    println!("cargo::error={}:{complaint}", file.display());
+}
+
+/// Seconds since 1970. The same source gives the same time: SOURCE_DATE_EPOCH, the commit's date, or that of Cargo.toml.
 fn build_time() -> u64 {
     if let Some(given) = env::var("SOURCE_DATE_EPOCH").ok().and_then(|t| t.trim().parse().ok()) {
         return given;

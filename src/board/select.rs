@@ -1,4 +1,6 @@
 //! From what the box says of itself to exactly one board, or the reason why not. A core.
+//!
+//! Two that fit are refused, not "first wins": guessing would drive another box's lights.
 
 use super::description::{Description, Match};
 
@@ -9,6 +11,8 @@ pub struct Facts {
     pub model: Option<String>,
     /// The device tree's `compatible`, most specific first.
     pub compatible: Vec<String>,
+    /// `Hardware` of /proc/cpuinfo: all that a kernel without a device tree has.
+    pub hardware: Option<String>,
 }
 
 /// Why there is no board.
@@ -22,9 +26,9 @@ pub enum NoBoard {
         /// What it says.
         compatible: String,
     },
-    /// More than one fits: guessing would drive another box's lights.
-    #[error("several descriptions fit: {0}")]
-    Ambiguous(String),
+    /// More than one fits; their ids.
+    #[error("several descriptions fit: {}", .0.join(", "))]
+    Ambiguous(Vec<String>),
     /// The configuration names one that is not there.
     #[error("there is no description {0:?}")]
     NotThere(String),
@@ -46,27 +50,32 @@ pub fn select(boards: &[Description], facts: &Facts, wanted: Option<&str>) -> Re
             model: facts.model.clone().unwrap_or_default(),
             compatible: facts.compatible.join(","),
         }),
-        several => {
-            Err(NoBoard::Ambiguous(several.iter().map(|b| b.id.as_str()).collect::<Vec<_>>().join(", ")))
-        }
+        [_, _, ..] => Err(NoBoard::Ambiguous(fitting.iter().map(|b| b.id.clone()).collect())),
     }
 }
 
 fn fits(wanted: &Match, facts: &Facts) -> bool {
-    let model = wanted.model.is_empty() || facts.model.as_ref().is_some_and(|m| wanted.model.contains(m));
+    let one = |list: &[String], fact: &Option<String>| {
+        list.is_empty() || fact.as_ref().is_some_and(|f| list.contains(f))
+    };
     let compatible =
         wanted.compatible.is_empty() || facts.compatible.iter().any(|c| wanted.compatible.contains(c));
-    model && compatible
+    // The parser refuses matches by an evaluation board's string alone; a description from elsewhere meets it here.
+    compatible
+        && one(&wanted.model, &facts.model)
+        && one(&wanted.hardware, &facts.hardware)
+        && !wanted.is_evaluation_only()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::board::builtin;
+    use crate::board::description::EVALUATION;
 
     fn facts(model: &str, compatible: &[&str]) -> Facts {
         let compatible = compatible.iter().map(|c| (*c).to_owned()).collect();
-        Facts { model: (!model.is_empty()).then(|| model.to_owned()), compatible }
+        Facts { model: (!model.is_empty()).then(|| model.to_owned()), compatible, hardware: None }
     }
 
     #[track_caller]
@@ -87,7 +96,8 @@ mod tests {
     fn two_that_fit_are_refused_and_the_configuration_decides() {
         let facts = facts("Kobol Helios64", &["moorline,sim"]);
         let error = select(&builtin::all(), &facts, None).unwrap_err();
-        assert_eq!(error, NoBoard::Ambiguous("kobol-helios64, sim".into()));
+        assert_eq!(error, NoBoard::Ambiguous(vec!["kobol-helios64".into(), "sim".into()]));
+        assert_eq!(error.to_string(), "several descriptions fit: kobol-helios64, sim");
         assert_eq!(select(&builtin::all(), &facts, Some("sim")).unwrap().id, "sim");
         assert_eq!(select(&builtin::all(), &facts, Some("x")), Err(NoBoard::NotThere("x".into())));
     }
@@ -95,7 +105,7 @@ mod tests {
     #[test]
     fn every_embedded_board_is_found_by_each_of_its_own_names_and_no_other() {
         for board in builtin::all() {
-            for wanted in &board.matches {
+            for wanted in board.matches.iter().filter(|m| m.hardware.is_empty()) {
                 for model in &wanted.model {
                     check(&facts(model, &[]), Some(&board.id));
                 }
@@ -104,5 +114,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_evaluation_boards_string_never_matches_alone() {
+        let mut board = builtin::all().remove(0);
+        for string in EVALUATION {
+            check(&facts("", &[string]), None);
+            let compatible = vec![string.to_owned()];
+            let mut wanted = Match { compatible, ..Match::default() };
+            board.matches = vec![wanted.clone()];
+            assert!(select(&[board.clone()], &facts("X", &[string]), None).is_err());
+            wanted.model = vec!["X".into()];
+            board.matches = vec![wanted];
+            assert!(select(&[board.clone()], &facts("X", &[string]), None).is_ok(), "with a model it may");
+            assert!(select(&[board.clone()], &facts("Y", &[string]), None).is_err());
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_a_device_tree_is_recognised_by_its_hardware_line() {
+        let mut board = builtin::all().remove(0);
+        board.matches = vec![Match { hardware: vec!["Comcerto 2000".into()], ..Match::default() }];
+        let facts = |line: &str| Facts { hardware: Some(line.into()), ..Facts::default() };
+        assert!(select(&[board.clone()], &facts("Comcerto 2000"), None).is_ok());
+        assert!(select(&[board], &facts("Generic DT based system"), None).is_err());
     }
 }

@@ -3,3 +3,6 @@
 pub mod bay;
 pub mod io;
 pub mod led;
+pub mod net;
+pub mod rtc;
+pub mod thermal;

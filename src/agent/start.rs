@@ -134,7 +134,7 @@ impl Agent {
 
 /// A box with one bay runs its mirrors on one disk.
 pub(super) fn single_by_design(board: Option<&board::description::Description>) -> bool {
-    board.is_some_and(|b| b.bays.len() == 1)
+    board.is_some_and(|b| b.bay_count == Some(1))
 }
 
 /// The session's machine for one identity.

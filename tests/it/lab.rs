@@ -18,8 +18,10 @@ pub struct Lab {
     broker: Option<Child>,
     agent: Option<Child>,
     phones: u32,
-    /// Put before the agent's command line: faketime, say.
+    /// Put before the agent's command line; must exec, so that the agent is the process that is ended.
     pub wrapper: Vec<String>,
+    /// More of the agent's environment.
+    pub environment: Vec<(&'static str, String)>,
     /// More lines of the configuration.
     pub more: String,
 }
@@ -44,6 +46,7 @@ impl Lab {
             agent: None,
             phones: 0,
             wrapper: Vec::new(),
+            environment: Vec::new(),
             more: trust,
         };
         lab.nas("healthy");
@@ -137,7 +140,22 @@ impl Lab {
             .arg("--root")
             .arg(self.path("nas"))
             .stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(k, v)| (k, v))).stdout(Stdio::null());
         command
+    }
+
+    /// The agent will believe that it is `date`; libfaketime is preloaded, the boot clock left alone.
+    pub fn fake_date(&mut self, date: &str) {
+        let library = fs::read_dir("/usr/lib")
+            .unwrap()
+            .map(|e| e.unwrap().path().join("faketime/libfaketimeMT.so.1"))
+            .find(|p| p.exists())
+            .expect("libfaketime is installed");
+        self.environment = vec![
+            ("LD_PRELOAD", library.to_str().unwrap().to_owned()),
+            ("FAKETIME", format!("@{date}")),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ];
     }
 
     pub fn start_agent(&mut self) {

@@ -29,8 +29,7 @@ fn december_31_1969_is_never_shown() {
     let mut lab = Lab::with_old_certificates();
     // The clock stands in 1970 and nobody vouches for it.
     lab.more = String::new();
-    lab.wrapper =
-        ["faketime", "-m", "--exclude-monotonic", "-f", "@1970-01-02 00:00:00"].map(str::to_owned).to_vec();
+    lab.fake_date("1970-01-02 00:00:00");
     lab.start_broker();
     lab.start_agent();
     // The certificates are judged at the floor, the build's date, so the session comes up all the same.

@@ -84,7 +84,7 @@ pub struct Log<F> {
 }
 
 impl<F: Flash> Log<F> {
-    /// Reads the flash and replays what it holds; writes nothing. `fresh_log_id`: random, used only on a blank flash.
+    /// Syncs and reads the flash and replays what it holds; writes nothing. `fresh_log_id`: random, used only on a blank flash.
     ///
     /// # Errors
     /// [`OpenError`]; the flash is as it was.
@@ -102,6 +102,8 @@ impl<F: Flash> Log<F> {
         replay: &mut dyn FnMut(&[u8]) -> Result<(), Rejected>,
         rules: Rules,
     ) -> Result<Self, OpenError> {
+        // What a killed process wrote but never synced can be read all the same; nothing may be built on it before it lasts.
+        flash.sync()?;
         let geometry = flash.geometry();
         let mut segments = Vec::with_capacity(geometry.segments);
         for segment in 0..geometry.segments {

@@ -28,12 +28,9 @@ fn two_hundred_kills_lose_nothing_and_leave_no_ghost() {
         let code = lab.code("anna");
         let device = code["device_id"].as_str().unwrap().to_owned();
         let phone = lab.fresh_phone();
-        let mut pairing = phone
-            .pair(code["code"].as_str().unwrap())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        // What the phone says is the evidence if it fails.
+        let words = std::fs::File::create(lab.path("phone.out")).unwrap();
+        let mut pairing = phone.pair(code["code"].as_str().unwrap()).stdout(words).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(moorline::random::below(&mut random, span)));
         let over = pairing.try_wait().unwrap().is_some();
         interrupted += u64::from(!over);
@@ -46,7 +43,8 @@ fn two_hundred_kills_lose_nothing_and_leave_no_ghost() {
         assert_eq!(lab.states().len(), 1, "round {round}: no ghost");
         assert!(
             pairing.wait().unwrap().success(),
-            "round {round}: the phone gets through\n{}",
+            "round {round}: the phone gets through; it was {found} at the kill, and the phone says {}\n{}",
+            lab.text("phone.out"),
             lab.text("agent.log")
         );
         assert_eq!(lab.states(), ["paired"], "round {round}");

@@ -12,7 +12,7 @@ use crate::pairing::handshake::{self, Credential, Grant};
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
 use crate::pairing::record::{Device, DeviceId, Label};
 use crate::session::io::Report;
-use crate::session::machine::{Action, PRESENCE_LEASE};
+use crate::session::machine::{Action, PRESENCE_LEASE, Reach};
 use crate::session::packet::Will;
 use crate::session::presence;
 use crate::session::record::{Phase, Transition};
@@ -105,7 +105,8 @@ impl Agent {
         match action {
             Action::Resolve => self.transport.resolve(),
             Action::Dial(addresses) => self.transport.dial(addresses),
-            Action::Hangup => self.transport.hangup(),
+            Action::Hangup if self.session.reach() == Reach::Usable => self.transport.hangup(),
+            Action::Hangup => self.transport.hold(),
             Action::Goodbye(packet) => self.transport.goodbye(&packet),
             Action::Send(packet) => self.transport.send(&packet),
             Action::Deliver(topic, payload) => self.deliver(&topic, &payload),

@@ -19,6 +19,7 @@ use crate::board::description::Description;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::control::io::{Call, Server};
+use crate::hardware::button::Keypad;
 use crate::hardware::io::leds::Lights;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
@@ -57,6 +58,7 @@ pub struct Agent {
     events: events::Events,
     board: Option<Description>,
     panel: Panel,
+    keypad: Keypad,
     lights: Lights,
     arrays: Vec<Array>,
     knocks: cloud::KnockLimit,

@@ -14,6 +14,8 @@ use super::start::{Options, StartError};
 use super::{Agent, views};
 use crate::array::io::Watch;
 use crate::control::io::Call;
+use crate::hardware::button::Key;
+use crate::hardware::io::buttons::Buttons;
 use crate::health::finding::Code;
 use crate::pairing::plan;
 use crate::session::io::Report;
@@ -38,8 +40,10 @@ enum Event {
     Session(Report),
     /// A link, an address or a route.
     Network,
-    /// An md array.
+    /// An md array or a disk.
     Arrays,
+    /// A key of an input device.
+    Key(String, Key),
     /// Something is due.
     Timer,
 }
@@ -49,6 +53,7 @@ struct Sources {
     termination: Termination,
     bell: Option<Bell>,
     watch: Option<Watch>,
+    buttons: Buttons,
     timer: Timer,
     turn: usize,
 }
@@ -75,6 +80,7 @@ impl Agent {
             watch: Watch::new(&self.root)
                 .inspect_err(|e| log::warn!("array changes are not announced: {e}"))
                 .ok(),
+            buttons: Buttons::open(&self.root, &self.keypad),
             timer: Timer::never(),
             turn: 0,
         };
@@ -98,6 +104,7 @@ impl Agent {
                     }
                     self.look_at_arrays();
                 }
+                Event::Key(device, key) => self.handle_key(&device, key),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -192,14 +199,15 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..5 {
-            let event = match (sources.turn + source) % 5 {
+        for source in 0..6 {
+            let event = match (sources.turn + source) % 6 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
                 3 => {
                     sources.bell.as_ref().map_or(Poll::Pending, |b| b.poll_rung(cx)).map(|()| Event::Network)
                 }
+                4 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
                     .watch
                     .as_mut()

@@ -15,6 +15,7 @@ use crate::config::io::{ConfigError, load};
 use crate::config::{Account, Config};
 use crate::control::access::Administrators;
 use crate::control::io::{BindError, Server, Times};
+use crate::hardware::button::Keypad;
 use crate::hardware::io::leds::Lights;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
@@ -100,13 +101,14 @@ impl Agent {
         let board = board(&root, &config, &mut tracker, started);
         let lights = Lights::new(root.clone());
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
+        let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
         let server = Server::bind(&config.socket, gid(&config.group))?;
         let own = nix::unistd::geteuid().as_raw();
         let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
         let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
             arrays: array::io::read_all(&root, single_by_design(board.as_ref())),
-            budget: Budget::new(started),
+            budget: Budget::new(config.records_per_day, started),
             desk: Desk::default(),
             seen: LastSeen::default(),
             events: super::events::Events::default(),
@@ -126,6 +128,7 @@ impl Agent {
             tracker,
             board,
             panel,
+            keypad,
             lights,
             calls: Box::pin(calls),
         })

@@ -125,13 +125,9 @@ impl Agent {
     pub(super) fn array_view(&self, array: &Array) -> api::Array {
         let share = array.state.share();
         let bays = self.board.as_ref().map(|b| b.bays.as_slice()).unwrap_or_default();
-        let bay_of = |disk: &Option<String>| {
-            let path = std::fs::canonicalize(self.root.path("/sys/block").join(disk.as_ref()?)).ok()?;
-            bay::of_path(bays, &path.to_string_lossy())
-        };
         let member = |m: &crate::array::sysfs::MemberTexts| api::Member {
             device: m.device.clone(),
-            bay: bay_of(&m.disk),
+            bay: m.path.as_deref().and_then(|path| bay::of_path(bays, path)),
             state: m.words(),
         };
         api::Array {

@@ -7,6 +7,7 @@ use crate::array;
 use crate::array::state::{Array, State};
 use crate::clock::Confidence;
 use crate::hardware::bay;
+use crate::hardware::button::{Key, Press};
 use crate::hardware::led::{Action, Faults};
 use crate::health::finding::Code;
 use crate::sys::clock;
@@ -21,6 +22,9 @@ const ARRAY_CODES: [Code; 6] = [
     Code::ArrayUnknown,
 ];
 
+/// State of an array that is not there, in events.
+const GONE: &str = "gone";
+
 #[derive(Serialize)]
 struct ArrayEvent {
     array: String,
@@ -28,7 +32,28 @@ struct ArrayEvent {
     before: &'static str,
 }
 
+#[derive(Serialize)]
+struct ButtonEvent<'a> {
+    button: &'a str,
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_ms: Option<u64>,
+}
+
 impl Agent {
+    /// A button of the board becomes an event. What a press means is decided by whoever follows the events.
+    pub(super) fn handle_key(&mut self, device: &str, key: Key) {
+        let now = self.now();
+        let since_boot = core::time::Duration::from_millis(now.mono.as_millis());
+        let Some((button, press)) = self.keypad.handle_key(device, key, since_boot) else { return };
+        let (what, held_ms) = match press {
+            Press::Down => ("pressed", None),
+            Press::Up(held) => ("released", u64::try_from(held.as_millis()).ok()),
+        };
+        log::info!("button {button}: {what}");
+        self.events.push(&now, "button", &ButtonEvent { button, what, held_ms });
+    }
+
     /// Looks at the clocks; every event begins with it.
     pub(super) fn look_at_clock(&mut self) {
         let before = self.clock.confidence();
@@ -77,19 +102,16 @@ impl Agent {
         let now = self.now();
         for gone in known.iter().filter(|k| !self.arrays.iter().any(|a| a.name == k.name)) {
             self.tracker.clear_where(|f| ARRAY_CODES.contains(&f.code) && f.subject.as_str() == gone.name);
-            let event = ArrayEvent { array: gone.name.clone(), state: "gone", before: gone.state.name() };
+            log::info!("array {}: gone, it was {}", gone.name, gone.state.name());
+            let event = ArrayEvent { array: gone.name.clone(), state: GONE, before: gone.state.name() };
             self.events.push(&now, "array", &event);
         }
         for array in self.arrays.clone() {
-            let before = known.iter().find(|k| k.name == array.name).map(|k| k.state.name());
-            if before.is_some_and(|b| b != array.state.name()) {
-                log::info!(
-                    "array {}: {} now, it was {}",
-                    array.name,
-                    array.state.name(),
-                    before.unwrap_or_default()
-                );
-                let (state, before) = (array.state.name(), before.unwrap_or_default());
+            // One that was put together just now was not there before.
+            let before = known.iter().find(|k| k.name == array.name).map_or(GONE, |k| k.state.name());
+            let state = array.state.name();
+            if before != state {
+                log::info!("array {}: {state} now, it was {before}", array.name);
                 self.events.push(&now, "array", &ArrayEvent { array: array.name.clone(), state, before });
             }
             self.judge_array(&array);
@@ -127,15 +149,10 @@ impl Agent {
     /// The fault lights follow the arrays and the store.
     pub(super) fn show_faults(&mut self) {
         let bays = self.board.as_ref().map(|b| b.bays.clone()).unwrap_or_default();
-        let faulty = self.arrays.iter().flat_map(|a| &a.members).filter(|m| m.is_faulty());
-        let disks: Vec<String> = faulty.filter_map(|m| m.disk.clone()).collect();
-        let bay_of = |disk: &String| {
-            let path = std::fs::canonicalize(self.root.path("/sys/block").join(disk)).ok()?;
-            bay::of_path(&bays, &path.to_string_lossy())
-        };
+        let lost = self.arrays.iter().flat_map(|a| &a.members).filter(|m| m.is_faulty() || m.gone);
         let faults = Faults {
             any: self.arrays.iter().any(|a| a.state.is_fault()) || self.vault.corruption().is_some(),
-            bays: disks.iter().filter_map(bay_of).collect(),
+            bays: lost.filter_map(|m| bay::of_path(&bays, m.path.as_deref()?)).collect(),
         };
         let actions = self.panel.handle_faults(&faults);
         self.drive_lights(&actions);

@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 use async_io::Async;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::socket::{
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
+};
 
 use super::mdstat::{self, ARRAYS_MAX, MEMBERS_MAX};
 use super::state::{Array, understand};
 use super::sysfs::{MemberTexts, Texts};
+use super::uevent;
 use crate::sys::root::{Root, read_small};
 
 /// Attributes that the kernel announces changes of (md.c: sysfs_notify).
@@ -43,13 +47,16 @@ fn directories(root: &Root) -> Vec<(String, PathBuf)> {
 
 fn texts(dir: &Path) -> Texts {
     let read = |name: &str| read_small(&dir.join(name)).ok();
+    // The order matters, for md goes on meanwhile: it counts the disks anew before it says that a rebuild has ended. What it
+    // does is read first, so that the end of a rebuild never looks like a lost disk.
+    let (sync_action, sync_completed) = (read("sync_action"), read("sync_completed"));
     Texts {
         array_state: read("array_state"),
         level: read("level"),
         degraded: read("degraded"),
         raid_disks: read("raid_disks"),
-        sync_action: read("sync_action"),
-        sync_completed: read("sync_completed"),
+        sync_action,
+        sync_completed,
         sync_speed: read("sync_speed"),
         mismatch_cnt: read("mismatch_cnt"),
         size: read("../size"),
@@ -65,11 +72,13 @@ fn members(dir: &Path) -> Vec<MemberTexts> {
             let name = e.file_name().to_string_lossy().into_owned();
             let device = name.strip_prefix("dev-")?.to_owned();
             let read = |attribute: &str| read_small(&e.path().join(attribute)).unwrap_or_default();
+            let link = fs::read_link(e.path().join("block")).ok();
             Some(MemberTexts {
                 device,
                 state: read("state"),
                 slot: read("slot"),
-                disk: disk_of(&e.path().join("block")),
+                path: link.as_ref().map(|target| target.to_string_lossy().into_owned()),
+                gone: link.is_some() && !e.path().join("block").exists(),
             })
         })
         .take(MEMBERS_MAX)
@@ -78,17 +87,13 @@ fn members(dir: &Path) -> Vec<MemberTexts> {
     found
 }
 
-/// The whole disk behind a member's `block` link: a partition's directory lies in its disk's.
-fn disk_of(link: &Path) -> Option<String> {
-    let target = fs::canonicalize(link).ok()?;
-    let own = if target.join("partition").exists() { target.parent()? } else { &target };
-    Some(own.file_name()?.to_string_lossy().into_owned())
-}
-
 /// Rings when something about an array may have changed.
 pub struct Watch {
     root: Root,
     kind: Kind,
+    /// A disk pulled from an idle array changes nothing in md; an array that is put together later has no attributes yet. The
+    /// kernel's uevents tell of both. `None` for a simulated tree.
+    uevents: Option<Uevents>,
 }
 
 enum Kind {
@@ -110,14 +115,18 @@ impl Watch {
     /// Watches the arrays that are there now, and for new ones.
     ///
     /// # Errors
-    /// Those of epoll(7) and inotify(7).
+    /// Those of epoll(7), inotify(7) and netlink(7).
     pub fn new(root: &Root) -> io::Result<Self> {
-        Ok(Self { root: root.clone(), kind: arm(root)? })
+        let uevents = if root.is_real() { Some(Uevents::new()?) } else { None };
+        Ok(Self { root: root.clone(), kind: arm(root)?, uevents })
     }
 
     /// Ready when something changed. The caller calls [`Watch::rearm`] and then reads the arrays: in that order no change is
     /// missed.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.uevents.as_ref().is_some_and(|u| u.poll_rung(cx).is_ready()) {
+            return Poll::Ready(());
+        }
         match &mut self.kind {
             Kind::Kernel { epoll, .. } => {
                 let mut events = [EpollEvent::empty(); ARRAYS_MAX];
@@ -154,6 +163,51 @@ impl Watch {
         }
         self.kind = arm(&self.root)?;
         Ok(())
+    }
+}
+
+/// The kernel's uevents (group 1 of NETLINK_KOBJECT_UEVENT: kernel, lib/kobject_uevent.c).
+struct Uevents {
+    socket: Async<OwnedFd>,
+}
+
+/// Messages read in one wake-up; the rest rings again.
+const UEVENTS_MAX: usize = 64;
+
+impl Uevents {
+    fn new() -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd =
+            socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkKObjectUEvent)?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 1))?;
+        Ok(Self { socket: Async::new_nonblocking(fd)? })
+    }
+
+    /// Ready once after one or more messages that concern disks.
+    fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut rung = false;
+        loop {
+            for _ in 0..UEVENTS_MAX {
+                let mut buffer = [0u8; uevent::LENGTH_MAX];
+                match recvfrom::<NetlinkAddr>(self.socket.get_ref().as_raw_fd(), &mut buffer) {
+                    // Port 0 is the kernel: what a program sends is not believed.
+                    Ok((length, from)) if from.is_some_and(|a| a.pid() == 0) => {
+                        rung |= uevent::concerns_disks(buffer.get(..length).unwrap_or_default());
+                    }
+                    Ok(_) => {}
+                    // Messages were lost, so something did change.
+                    Err(nix::errno::Errno::ENOBUFS) => rung = true,
+                    Err(_) => break,
+                }
+            }
+            if rung {
+                return Poll::Ready(());
+            }
+            match self.socket.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 }
 

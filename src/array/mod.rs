@@ -4,3 +4,4 @@ pub mod io;
 pub mod mdstat;
 pub mod state;
 pub mod sysfs;
+pub mod uevent;

@@ -110,7 +110,8 @@ pub struct Array {
 
 /// Understands one array. `single_by_design`: the box has one bay, so a missing mirror half is no fault.
 pub fn understand(name: &str, texts: Texts, mdstat: Option<&Entry>, single_by_design: bool) -> Array {
-    let state = state(&texts, single_by_design);
+    let missing = missing(&texts);
+    let state = state(&texts, missing, single_by_design);
     let wanted = texts.disks_wanted();
     let mut notes = Vec::new();
     if texts.differences() > 0 {
@@ -121,6 +122,10 @@ pub fn understand(name: &str, texts: Texts, mdstat: Option<&Entry>, single_by_de
     if !faulty.is_empty() {
         notes.push(format!("the kernel has given up {}", faulty.join(", ")));
     }
+    let gone = pulled(&texts);
+    if !gone.is_empty() {
+        notes.push(format!("{} is no longer there; md notices at its next access", gone.join(", ")));
+    }
     let worn: Vec<&str> =
         texts.members.iter().filter(|m| is_worn(&m.state)).map(|m| m.device.as_str()).collect();
     if !worn.is_empty() {
@@ -130,6 +135,7 @@ pub fn understand(name: &str, texts: Texts, mdstat: Option<&Entry>, single_by_de
         notes.push(format!("all members are on {disk}: no redundancy"));
     }
     notes.extend(mdstat.and_then(|entry| disagreement(&texts, entry)));
+    let disks_working = wanted.saturating_sub(missing);
     Array {
         name: name.to_owned(),
         level: texts.level.clone().unwrap_or_default(),
@@ -140,10 +146,28 @@ pub fn understand(name: &str, texts: Texts, mdstat: Option<&Entry>, single_by_de
             .and_then(|s| s.parse::<u64>().ok())
             .map(|sectors| sectors.saturating_mul(512)),
         disks_wanted: wanted,
-        disks_working: wanted.saturating_sub(texts.missing()),
+        disks_working,
         members: texts.members,
         notes,
     }
+}
+
+/// Members that md counts as working and that are not there: pulled while nothing was read or written.
+fn pulled(texts: &Texts) -> Vec<&str> {
+    texts.members.iter().filter(|m| m.gone && m.is_in_sync()).map(|m| m.device.as_str()).collect()
+}
+
+/// Disks that are missing, md's own count and those it has not noticed.
+fn missing(texts: &Texts) -> u32 {
+    let pulled = u32::try_from(pulled(texts).len()).unwrap_or(u32::MAX);
+    texts.missing().saturating_add(pulled)
+}
+
+/// Whether there is a disk to rebuild onto. At the end it is in sync a moment before md counts it: then there are enough.
+fn has_spare(texts: &Texts) -> bool {
+    let usable = || texts.members.iter().filter(|m| !m.is_faulty() && !m.gone);
+    let enough = usable().count() >= usize::try_from(texts.disks_wanted()).unwrap_or(usize::MAX);
+    enough || usable().any(|m| m.state.split(',').any(|w| w.trim() == "spare"))
 }
 
 fn is_worn(state: &str) -> bool {
@@ -153,12 +177,11 @@ fn is_worn(state: &str) -> bool {
 /// Two or more members, one disk.
 fn same_disk(texts: &Texts) -> Option<String> {
     let (first, rest) = texts.members.split_first()?;
-    let disk = first.disk.clone()?;
-    (!rest.is_empty() && rest.iter().all(|m| m.disk.as_ref() == Some(&disk))).then_some(disk)
+    let disk = first.disk()?;
+    (!rest.is_empty() && rest.iter().all(|m| m.disk() == Some(disk))).then(|| disk.to_owned())
 }
 
-fn state(texts: &Texts, single_by_design: bool) -> State {
-    let missing = texts.missing();
+fn state(texts: &Texts, missing: u32, single_by_design: bool) -> State {
     let action = texts.sync_action.as_deref().unwrap_or("idle");
     let completed = texts.completed();
     let share = |span: Span| share(&span);
@@ -172,6 +195,10 @@ fn state(texts: &Texts, single_by_design: bool) -> State {
         ) => {}
         Some(other) => return State::Unknown(other.to_owned()),
     }
+    let wanted = texts.disks_wanted();
+    if wanted > 0 && missing >= wanted {
+        return State::Failed;
+    }
     let running = match completed {
         Completed::Running(span) => Some(share(span)),
         Completed::None | Completed::Delayed => None,
@@ -182,7 +209,9 @@ fn state(texts: &Texts, single_by_design: bool) -> State {
         {
             State::Waiting
         }
-        "recover" if missing > 0 || completed != Completed::Delayed => State::Rebuilding(running.flatten()),
+        // md says `recover`, even with a progress of nothing, for a moment after each failure, before it has looked whether
+        // there is a spare to recover to.
+        "recover" if missing == 0 || has_spare(texts) => State::Rebuilding(running.flatten()),
         _ if missing > 0 && single_by_design => State::SingleDisk,
         _ if missing > 0 => State::Degraded,
         "resync" | "reshape" => State::Synchronising(running.flatten()),
@@ -217,6 +246,7 @@ fn disagreement(texts: &Texts, entry: &Entry) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::sysfs::MemberTexts;
 
     fn texts(array_state: &str, degraded: &str, action: &str, completed: &str) -> Texts {
         let some = |t: &str| Some(t.to_owned());
@@ -232,9 +262,13 @@ mod tests {
         }
     }
 
+    fn judged(texts: &Texts, single_by_design: bool) -> State {
+        state(texts, missing(texts), single_by_design)
+    }
+
     #[track_caller]
     fn check(array_state: &str, degraded: &str, action: &str, completed: &str, expect: &str) {
-        assert_eq!(state(&texts(array_state, degraded, action, completed), false).name(), expect);
+        assert_eq!(judged(&texts(array_state, degraded, action, completed), false).name(), expect);
     }
 
     #[test]
@@ -244,8 +278,10 @@ mod tests {
         check("read-auto", "0", "idle", "none", "healthy");
         check("clean", "1", "idle", "none", "degraded");
         check("clean", "1", "frozen", "none", "degraded");
-        check("clean", "1", "recover", "10 / 100", "rebuilding");
-        check("clean", "1", "recover", "delayed", "rebuilding");
+        check("clean", "1", "recover", "none", "degraded");
+        check("clean", "1", "recover", "0 / 100", "degraded");
+        check("broken", "1", "recover", "none", "failed");
+        check("clean", "2", "idle", "none", "failed");
         check("clean", "0", "recover", "99 / 100", "rebuilding");
         check("active", "0", "resync", "10 / 100", "synchronising");
         check("active", "0", "resync", "delayed", "waiting");
@@ -260,21 +296,19 @@ mod tests {
     #[test]
     fn broken_is_failed_though_one_disk_counts_as_working() {
         check("broken", "1", "idle", "none", "failed");
-        assert_eq!(state(&Texts::default(), false), State::Failed, "configured and gone");
+        assert_eq!(judged(&Texts::default(), false), State::Failed, "configured and gone");
     }
 
     #[test]
     fn a_single_bay_box_is_not_degraded() {
-        assert_eq!(state(&texts("clean", "1", "idle", "none"), true), State::SingleDisk);
+        assert_eq!(judged(&texts("clean", "1", "idle", "none"), true), State::SingleDisk);
     }
 
     #[test]
     fn percent_and_time_left() {
-        let State::Rebuilding(Some(share)) =
-            state(&texts("clean", "1", "recover", "2000000 / 8000000"), false)
-        else {
-            panic!()
-        };
+        let mut texts = texts("clean", "1", "recover", "2000000 / 8000000");
+        texts.members = vec![member("sdb3", "spare", false)];
+        let State::Rebuilding(Some(share)) = judged(&texts, false) else { panic!() };
         assert!((share.done.percent() - 25.0).abs() < 0.01);
         assert_eq!(share.left, Some(Duration::from_secs(30)));
     }
@@ -287,16 +321,45 @@ mod tests {
         assert_eq!(notes, ["the last check saw differences in 128 sectors"]);
     }
 
+    fn member(device: &str, state: &str, gone: bool) -> MemberTexts {
+        let disk = device.trim_end_matches(char::is_numeric);
+        let path = Some(format!("/sys/devices/ata1/block/{disk}/{device}"));
+        MemberTexts { device: device.into(), state: state.into(), slot: "0".into(), path, gone }
+    }
+
+    #[test]
+    fn a_disk_pulled_from_an_idle_array_is_missing_before_md_knows() {
+        let mut texts = texts("clean", "0", "idle", "none");
+        texts.members = vec![member("sda3", "in_sync", false), member("sdb3", "in_sync", true)];
+        let array = understand("md0", texts.clone(), None, false);
+        assert_eq!((array.state, array.disks_working), (State::Degraded, 1));
+        assert_eq!(array.notes, ["sdb3 is no longer there; md notices at its next access"]);
+        // Once md has noticed, it is not counted twice.
+        texts.members[1].state = "faulty,in_sync".into();
+        texts.degraded = Some("1".into());
+        let array = understand("md0", texts.clone(), None, false);
+        assert_eq!((array.state, array.disks_working), (State::Degraded, 1));
+        texts.members[0].gone = true;
+        assert_eq!(understand("md0", texts, None, false).state, State::Failed);
+    }
+
+    #[test]
+    fn a_rebuild_that_has_not_begun_has_a_spare_to_go_to() {
+        let mut texts = texts("clean", "1", "recover", "none");
+        texts.members = vec![member("sda3", "in_sync", false), member("sdb3", "faulty", false)];
+        assert_eq!(judged(&texts, false), State::Degraded);
+        texts.members.push(member("sdc3", "spare", false));
+        assert_eq!(judged(&texts, false), State::Rebuilding(None));
+        texts.members[2].state = "in_sync".into();
+        assert_eq!(judged(&texts, false), State::Rebuilding(None));
+        texts.sync_completed = Some("delayed".into());
+        assert_eq!(judged(&texts, false), State::Rebuilding(None));
+    }
+
     #[test]
     fn a_mirror_on_one_disk_is_called_that() {
         let mut texts = texts("clean", "0", "idle", "none");
-        let member = |device: &str| super::super::sysfs::MemberTexts {
-            device: device.into(),
-            state: "in_sync".into(),
-            slot: "0".into(),
-            disk: Some("sda".into()),
-        };
-        texts.members = vec![member("sda1"), member("sda2")];
+        texts.members = vec![member("sda1", "in_sync", false), member("sda2", "in_sync", false)];
         assert_eq!(understand("md0", texts, None, false).notes, ["all members are on sda: no redundancy"]);
     }
 

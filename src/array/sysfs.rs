@@ -35,8 +35,10 @@ pub struct MemberTexts {
     pub state: String,
     /// `slot`: number, `none` or `journal`.
     pub slot: String,
-    /// The disk it is on or is, by the device path.
-    pub disk: Option<String>,
+    /// The device path of what it is on, as its `block` link says: the link outlives the device it leads to.
+    pub path: Option<String>,
+    /// Whether the link leads nowhere: the disk was pulled. md itself notices only at its next access to it.
+    pub gone: bool,
 }
 
 /// How far something has come.
@@ -109,6 +111,12 @@ impl MemberTexts {
         self.state.split(',').any(|w| w.trim() == "faulty")
     }
 
+    /// The disk it is on or is: what follows `block` in its device path, `sda` in `…/block/sda/sda3`.
+    pub fn disk(&self) -> Option<&str> {
+        let (_, rest) = self.path.as_deref()?.rsplit_once("/block/")?;
+        rest.split('/').next().filter(|disk| !disk.is_empty())
+    }
+
     /// Whether it carries the data.
     pub fn is_in_sync(&self) -> bool {
         !self.is_faulty() && self.state.split(',').any(|w| w.trim() == "in_sync")
@@ -133,6 +141,18 @@ mod tests {
         assert_eq!(completed("delayed", "none"), Completed::Delayed);
         assert_eq!(completed("none", "none"), Completed::None);
         assert_eq!(completed("new word", "x"), Completed::None);
+    }
+
+    #[test]
+    fn the_disk_is_in_the_device_path() {
+        let on = |path: &str| {
+            let member = MemberTexts { path: Some(path.into()), ..MemberTexts::default() };
+            member.disk().map(str::to_owned)
+        };
+        assert_eq!(on("/sys/devices/soc/ata1/host0/block/sda/sda3").as_deref(), Some("sda"));
+        assert_eq!(on("../../../0000:00:06.0/1:0:0:0/block/sdb").as_deref(), Some("sdb"));
+        assert_eq!((on("/sys/devices/x"), on("/sys/block/")), (None, None));
+        assert_eq!(MemberTexts::default().disk(), None);
     }
 
     #[test]

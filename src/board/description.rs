@@ -14,6 +14,8 @@ const SCHEMA: i64 = 1;
 pub const EVALUATION: [&str; 3] = ["marvell,a370-db", "marvell,a375-db", "marvell,a385-gp"];
 /// Bays a box can have here.
 pub const BAYS_MAX: usize = 8;
+/// Buttons a box can have here.
+pub const BUTTONS_MAX: usize = 8;
 /// Fans a box can have here.
 pub const FANS_MAX: usize = 8;
 /// Entries of one list of a board file: more is a mistake, not a NAS.
@@ -42,6 +44,8 @@ pub struct Description {
     pub bay_count: Option<u8>,
     /// Drive bays whose path is known; may be fewer than `bay_count`.
     pub bays: Vec<Bay>,
+    /// Its buttons.
+    pub buttons: Vec<Button>,
     /// Number of fans; `None`: not known. Also counts those that sysfs does not show.
     pub fan_count: Option<u8>,
     /// Light that shows a fault of the box as a whole, under every name it has had; the first that is there counts.
@@ -86,6 +90,17 @@ pub struct Bay {
     pub fault_led: Vec<String>,
     /// Light that shows its disk at work, likewise. The kernel's.
     pub activity_led: Vec<String>,
+}
+
+/// A button that the kernel shows as an input device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Button {
+    /// What it is called in events: `reset`, `usb-copy`.
+    pub name: String,
+    /// Name of the input device, under every name it has had.
+    pub device: Vec<String>,
+    /// Key code of <linux/input-event-codes.h>.
+    pub code: u16,
 }
 
 /// A part of which a description says whether the box has it in sysfs.
@@ -191,6 +206,7 @@ fn root<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Option<Description> {
     let matches = matches(r, &mut t);
     let bay_count = count(r, &mut t, "bay_count", BAYS_MAX);
     let bays = bays(r, &mut t, bay_count);
+    let buttons = buttons(r, &mut t);
     let fan_count = count(r, &mut t, "fan_count", FANS_MAX);
     let ([fault_led, status_led, kernel_led], one_lamp) = leds(r, &mut t);
     let [temperatures, fans] = match t.table(r, "thermal") {
@@ -206,7 +222,7 @@ fn root<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Option<Description> {
     let bay_count = bay_count.or_else(|| u8::try_from(bays.len()).ok().filter(|n| *n > 0));
     #[rustfmt::skip]
     let found = Description {
-        id, name, soc, isa, verified_on_device, source, matches, bay_count, bays, fan_count,
+        id, name, soc, isa, verified_on_device, source, matches, bay_count, bays, buttons, fan_count,
         fault_led, status_led, kernel_led, one_lamp, temperatures, fans, rtc, absent,
     };
     contradictions(r, &found);
@@ -216,7 +232,7 @@ fn root<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Option<Description> {
 fn is_id(r: &mut Reader<'_>, at: usize, id: &str) -> bool {
     let good = !id.is_empty() && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     if !good {
-        r.complain(at, "bad-name", format!("id is {id:?}"), "write a-z, 0-9 and - only".into());
+        r.complain(at, "bad-name", format!("the name is {id:?}"), "write a-z, 0-9 and - only".into());
     }
     good
 }
@@ -363,6 +379,32 @@ fn bay<'t>(r: &mut Reader<'t>, mut table: Table<'t>, most: usize) -> Option<Bay>
     }
     let number = u8::try_from(number?.value).ok()?;
     Some(Bay { number, label, path: path.value, fault_led, activity_led })
+}
+
+fn buttons<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Vec<Button> {
+    let mut list: Vec<Button> = Vec::new();
+    for mut table in t.tables(r, "button").into_iter().take(BUTTONS_MAX) {
+        let at = table.at();
+        let name = table.required(r, "name");
+        let device = texts(r, &mut table, "device");
+        let code = table.integer(r, "code", 1, 0x2ff);
+        table.finish(r);
+        if device.is_empty() || code.is_none() {
+            let help = "give device, as /sys/class/input/*/device/name shows it, and code".into();
+            r.complain(at, "missing-key", "a button without device or code".into(), help);
+        }
+        let (Some(name), Some(code)) = (name, code.and_then(|c| u16::try_from(c.value).ok())) else {
+            continue;
+        };
+        if list.iter().any(|b| b.code == code && b.device.iter().any(|d| device.contains(d))) {
+            let help = "give each button a code of its own".into();
+            r.complain(at, "impossible", format!("two buttons have the code {code}"), help);
+        }
+        if is_id(r, name.at, &name.value) {
+            list.push(Button { name: name.value, device, code });
+        }
+    }
+    list
 }
 
 fn absent<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Vec<Part> {

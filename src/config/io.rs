@@ -87,6 +87,7 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         spread: Duration::from_secs(raw.cloud.spread_s),
         store_dir: raw.store_dir.into(),
         segment_bytes: raw.segment_kib * 1024,
+        records_per_day: raw.records_per_day,
         socket: raw.socket.into(),
         group: raw.group,
         admins: raw.admins,

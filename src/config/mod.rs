@@ -36,6 +36,8 @@ pub struct Config {
     pub store_dir: PathBuf,
     /// Bytes of a segment.
     pub segment_bytes: usize,
+    /// Records a day that may reach the flash.
+    pub records_per_day: u32,
     /// The control socket.
     pub socket: PathBuf,
     /// Whose members may read it.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::Service;
 use super::broker::BrokerUrl;
 use crate::clock::Trust;
+use crate::pairing::budget;
 use crate::typed_toml::{At, Fault, Reader, Table};
 
 /// Services that can be named.
@@ -21,6 +22,8 @@ pub struct Raw {
     pub store_dir: String,
     /// `store.segment_kib`.
     pub segment_kib: usize,
+    /// `store.records_per_day`.
+    pub records_per_day: u32,
     /// `control.socket`.
     pub socket: String,
     /// `control.group`.
@@ -97,8 +100,8 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         spread_s: 10,
         device_access: None,
     });
-    let (store_dir, segment_kib) =
-        section(r, &mut root, "store", store).unwrap_or_else(|| (STORE_DIR.into(), 64));
+    let (store_dir, segment_kib, records_per_day) =
+        section(r, &mut root, "store", store).unwrap_or_else(|| (STORE_DIR.into(), 64, budget::A_DAY));
     let control = section(r, &mut root, "control", control);
     let (socket, group, admins, max_connections) =
         control.unwrap_or_else(|| (SOCKET.into(), GROUP.into(), Vec::new(), 16));
@@ -113,6 +116,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         cloud,
         store_dir,
         segment_kib,
+        records_per_day,
         socket,
         group,
         admins,
@@ -253,7 +257,7 @@ fn number<'t>(
     t.integer(r, key, low, high).and_then(|n| u64::try_from(n.value).ok()).unwrap_or(default)
 }
 
-fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, usize) {
+fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, usize, u32) {
     let dir = path(r, t, "dir", STORE_DIR);
     // 64 KiB is the least that the fullest pairing state needs: it may fill half a segment.
     let kib = t.integer(r, "segment_kib", 64, 1024);
@@ -263,7 +267,9 @@ fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, usize) {
         let help = "write a multiple of 4".into();
         r.complain(kib.at, "out-of-range", format!("store.segment_kib is {}", kib.value), help);
     }
-    (dir, kib.and_then(|k| usize::try_from(k.value).ok()).unwrap_or(64))
+    let records = number(r, t, "records_per_day", 100, 1_000_000, budget::A_DAY.into());
+    let kib = kib.and_then(|k| usize::try_from(k.value).ok()).unwrap_or(64);
+    (dir, kib, u32::try_from(records).unwrap_or(budget::A_DAY))
 }
 
 fn path<'t>(r: &mut Reader<'t>, t: &mut Table<'t>, key: &'static str, default: &str) -> String {

@@ -1,6 +1,7 @@
 //! The box's own hardware: lights, thermometers, fans, disks in their bays, network links, clocks.
 
 pub mod bay;
+pub mod button;
 pub mod io;
 pub mod led;
 pub mod net;

@@ -326,6 +326,11 @@ impl Machine {
         }
     }
 
+    /// Whether there is a way out of the box, as it was last told.
+    pub const fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// The owner wants a new session now.
     pub fn handle_reconnect(&mut self, now: Mono, random: &mut dyn Random) {
         if self.enabled {

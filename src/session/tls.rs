@@ -2,8 +2,7 @@
 //! own idea of the time.
 
 use core::time::Duration;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring as provider};
 use rustls::pki_types::pem::PemObject;
@@ -16,24 +15,26 @@ use crate::health::tracker::cut;
 use crate::units::UnixSeconds;
 
 /// The time at which certificates are judged, max(system clock, floor): written by the agent's loop, read by handshakes.
+/// A mutex, because ARMv5 has no 64-bit atomics.
 #[derive(Clone, Debug)]
-pub struct Judged(Arc<AtomicU64>);
+pub struct Judged(Arc<Mutex<UnixSeconds>>);
 
 impl Judged {
     /// Starts at `now`.
     pub fn new(now: UnixSeconds) -> Self {
-        Self(Arc::new(AtomicU64::new(now.0)))
+        Self(Arc::new(Mutex::new(now)))
     }
 
     /// The agent knows better.
     pub fn set(&self, now: UnixSeconds) {
-        self.0.store(now.0, Ordering::Relaxed);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
 
 impl TimeProvider for Judged {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+        let now = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(now.0)))
     }
 }
 

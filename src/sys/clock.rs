@@ -6,6 +6,9 @@ use crate::clock::{BootId, Reading};
 use crate::sys::root::Root;
 use crate::units::{Mono, UnixSeconds};
 
+// Dates after 2038: a 32-bit time_t is a mistake of the build (.cargo/config.toml has the switch), not of the box.
+const _: () = assert!(size_of::<nix::libc::timespec>() == 16, "time_t has 32 bits: see .cargo/config.toml");
+
 /// `STA_UNSYNC` of <linux/timex.h>: nobody disciplines the clock.
 const STA_UNSYNC: i32 = 0x0040;
 
@@ -18,8 +21,9 @@ pub fn mono() -> Mono {
 
 /// All clocks at once.
 pub fn read() -> Reading {
+    // Not std's SystemTime: a standard library that came prebuilt for 32-bit musl may still have a 32-bit time_t.
     let system =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        clock_gettime(ClockId::CLOCK_REALTIME).ok().and_then(|t| u64::try_from(t.tv_sec()).ok()).unwrap_or(0);
     Reading { mono: mono(), system: UnixSeconds(system), disciplined: disciplined() }
 }
 

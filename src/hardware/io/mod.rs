@@ -1,4 +1,5 @@
-//! The doors to sysfs. Shells: nothing here opens anything below /dev.
+//! The doors to sysfs. Shells: of /dev only input devices are opened, never a block device.
 
+pub mod buttons;
 pub mod leds;
 pub mod sysfs;

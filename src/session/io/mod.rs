@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_rustls::TlsConnector;
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -92,12 +94,16 @@ impl Open {
 pub struct Transport {
     endpoint: Endpoint,
     link: Link,
+    /// The socket below `link`, whatever lies between.
+    socket: Option<TcpStream>,
+    /// That of a connection whose link went down, see [`Transport::hold`].
+    held: Option<TcpStream>,
 }
 
 impl Transport {
     /// Nothing is opened yet.
     pub const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, link: Link::Idle }
+        Self { endpoint, link: Link::Idle, socket: None, held: None }
     }
 
     /// Looks the broker's name up, anew each time.
@@ -108,12 +114,31 @@ impl Transport {
 
     /// Connects to one of `addresses`.
     pub fn dial(&mut self, addresses: Vec<SocketAddr>) {
+        self.held = None;
         self.link = Link::Connecting(Box::pin(connect(addresses)));
     }
 
-    /// Throws everything away.
+    /// Throws everything away, the socket by a reset: the broker knows at once, and nothing is sent again and again.
     pub fn hangup(&mut self) {
+        self.hold();
+        self.held = None;
+    }
+
+    /// As [`Transport::hangup`] while the link is down, but the reset waits until the next connection is made. A packet sent
+    /// into a dead link makes the kernel ask for the router's address in vain; if the link comes back before it has given up,
+    /// what is sent then is lost with that question, a DNS query for 2.5 s.
+    pub fn hold(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            // SO_LINGER without time, socket(7): closing it resets it.
+            let _ = setsockopt(&socket, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
+            self.held = Some(socket);
+        }
         self.link = Link::Idle;
+    }
+
+    fn drop_link(&mut self) {
+        self.link = Link::Idle;
+        self.socket = None;
     }
 
     /// Queues a packet. Without a connection it is dropped: the machine will hear of that by itself.
@@ -137,6 +162,9 @@ impl Transport {
             | Link::Handshaking(_)
             | Link::Closing(_) => Link::Idle,
         };
+        if matches!(self.link, Link::Idle) {
+            self.socket = None;
+        }
     }
 
     /// Whether a goodbye is still on its way.
@@ -172,13 +200,14 @@ impl Transport {
                 Link::Closing(open) => {
                     // Whatever comes of it, it is over.
                     let _ = std::task::ready!(open.poll_close(cx));
-                    self.link = Link::Idle;
+                    self.drop_link();
                 }
             }
         }
     }
 
     fn connected(&mut self, tcp: TcpStream) -> Report {
+        self.socket = Some(tcp.clone());
         let Some(config) = &self.endpoint.tls else {
             self.link = Link::Up(Open::new(Box::new(tcp)));
             return Report::Connected;
@@ -194,7 +223,7 @@ impl Transport {
     }
 
     fn failed(&mut self, cause: Cause) -> Report {
-        self.link = Link::Idle;
+        self.drop_link();
         Report::Failed(cause)
     }
 }

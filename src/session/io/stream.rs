@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_rustls::TlsConnector;
@@ -16,6 +17,11 @@ use crate::session::tls;
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
+/// Lookups at once: one that its caller gave up goes on until the C library does.
+const LOOKUPS_MAX: usize = 4;
+static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of stack for the C library's resolver.
+const LOOKUP_STACK: usize = 256 * 1024;
 /// Longest wait for one address, so that the next one gets its turn.
 const ADDRESS_MAX: Duration = Duration::from_secs(5);
 /// Unacknowledged data older than this ends the connection (TCP_USER_TIMEOUT, tcp(7)), in milliseconds: behind the
@@ -27,15 +33,33 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
-/// Looks a name up with the system's resolver, in a thread of its own since that blocks.
+/// Looks a name up with the system's resolver, in a thread of its own since that blocks. The thread ends with the lookup: a
+/// pool's would stay and wake up twice a second.
 ///
 /// # Errors
 /// `NameServers` with the resolver's own words.
 pub async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, Cause> {
-    let answer = smol::unblock(move || {
-        (host.as_str(), port).to_socket_addrs().map(|a| a.take(ADDRESSES_MAX).collect())
-    });
-    answer.await.map_err(|error: io::Error| Cause::NameServers(cut(&error.to_string())))
+    let (sender, receiver) = smol::channel::bounded(1);
+    let look_up = move || {
+        let found = (host.as_str(), port).to_socket_addrs().map(|a| a.take(ADDRESSES_MAX).collect());
+        // Nobody may be waiting any more.
+        let _ = sender.try_send(found);
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+    };
+    let failed = |error: &dyn std::fmt::Display| Cause::NameServers(cut(&error.to_string()));
+    if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= LOOKUPS_MAX {
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+        return Err(failed(&"the lookups before this one still wait for an answer"));
+    }
+    let thread = std::thread::Builder::new().name("lookup".into()).stack_size(LOOKUP_STACK);
+    if let Err(error) = thread.spawn(look_up) {
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+        return Err(failed(&error));
+    }
+    match receiver.recv().await {
+        Ok(answer) => answer.map_err(|error: io::Error| failed(&error)),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// Connects to the first of `addresses` that answers.

@@ -1,0 +1,82 @@
+//! Reading the board's buttons from their input devices. A shell.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::task::{Context, Poll};
+
+use async_io::Async;
+
+use crate::hardware::button::{EVENT_SIZE, Key, Keypad, key};
+use crate::sys::root::{Root, read_small};
+
+/// Input devices that are looked at.
+const DEVICES_MAX: usize = 32;
+
+/// The input devices that have buttons of the board.
+#[derive(Debug, Default)]
+pub struct Buttons {
+    devices: Vec<(String, Async<File>)>,
+}
+
+impl Buttons {
+    /// Opens them. One that cannot be opened is said in the log: the others still work.
+    pub fn open(root: &Root, keypad: &Keypad) -> Self {
+        let Ok(entries) = fs::read_dir(root.path("/sys/class/input")) else { return Self::default() };
+        let events =
+            entries.filter_map(Result::ok).filter(|e| e.file_name().to_string_lossy().starts_with("event"));
+        let mut devices = Vec::new();
+        for entry in events.take(DEVICES_MAX) {
+            let name = read_small(&entry.path().join("device/name")).unwrap_or_default();
+            if !keypad.wants(&name) {
+                continue;
+            }
+            let node = root.path("/dev").join("input").join(entry.file_name());
+            let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
+            let opened = OpenOptions::new().read(true).custom_flags(flags).open(&node);
+            // A simulated tree has plain files, which cannot be waited for.
+            match opened.and_then(Async::new_nonblocking) {
+                Ok(file) => devices.push((name, file)),
+                Err(error) => log::warn!("buttons: {}: {error}", node.display()),
+            }
+        }
+        Self { devices }
+    }
+
+    /// The next key, with the name of its input device. A device that fails is given up.
+    pub fn poll_key(&mut self, cx: &mut Context<'_>) -> Poll<(String, Key)> {
+        let mut at = 0;
+        while let Some((name, device)) = self.devices.get(at) {
+            match poll_one(device, cx) {
+                Poll::Ready(Ok(key)) => return Poll::Ready((name.clone(), key)),
+                Poll::Ready(Err(error)) => {
+                    log::warn!("buttons: {name}: {error}");
+                    self.devices.remove(at);
+                }
+                Poll::Pending => at += 1,
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn poll_one(device: &Async<File>, cx: &mut Context<'_>) -> Poll<io::Result<Key>> {
+    loop {
+        let mut event = [0u8; EVENT_SIZE];
+        match device.get_ref().read(&mut event) {
+            Ok(EVENT_SIZE) => {
+                if let Some(key) = key(&event) {
+                    return Poll::Ready(Ok(key));
+                }
+            }
+            // The kernel gives whole events only.
+            Ok(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match device.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+"""Runs the cases; scripts/qemu-test is the command."""
+import argparse
+import concurrent.futures
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests")]
+
+from qemu.bench import Bench, tools  # noqa: E402
+from qemu.cases import CASES, IDLE  # noqa: E402
+from qemu.machine import last_words  # noqa: E402
+
+
+def one(isa, case, number, long):
+    """A case's outcome: error text or None, its figures, its seconds."""
+    began = time.monotonic()
+    bench, error = None, None
+    try:
+        bench = Bench(isa, case, number, long)
+        CASES[case](bench)
+    except Exception as caught:  # whatever it is, it is this case's failure
+        error = f"{caught}"
+        if bench:
+            (bench.where / "failure.txt").write_text(traceback.format_exc())
+    finally:
+        facts = bench.facts if bench else []
+        if bench:
+            bench.close(keep=error is not None)
+    return error, facts, time.monotonic() - began
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("isas")
+    parser.add_argument("cases", nargs="*")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    words = parser.parse_args()
+    unknown = [c for c in words.cases if c not in CASES]
+    if unknown:
+        sys.exit(f"qemu-test: no case {' '.join(unknown)}; there are {' '.join(CASES)}")
+    isas = words.isas.split(",")
+    for isa in isas:
+        tools(isa)
+    # Waiting needs no processor: the idle cases run beside the others, from the start.
+    wanted = [(isa, case) for case in (words.cases or CASES) for isa in isas]
+    began, failed = time.monotonic(), 0
+    with (concurrent.futures.ProcessPoolExecutor(max(1, words.jobs)) as busy,
+          concurrent.futures.ProcessPoolExecutor(max(1, 2 * len(IDLE))) as idle):
+        jobs = {}
+        for number, (isa, case) in enumerate(wanted):
+            pool = idle if case in IDLE else busy
+            jobs[pool.submit(one, isa, case, number, words.long)] = (isa, case)
+        for job in concurrent.futures.as_completed(jobs):
+            isa, case = jobs[job]
+            error, facts, seconds = job.result()
+            failed += error is not None
+            print(f"{'ok  ' if error is None else 'FAIL'} {isa:7} {case:13} {seconds:4.0f} s  {'; '.join(facts)}", flush=True)
+            if error is not None:
+                where = TOP / "target/qemu" / f"{isa}-{case}"
+                print(f"     {error}\n     logs are in {where.relative_to(TOP)}; the console's end:", flush=True)
+                print("\n".join(f"     | {line}" for line in last_words(where).splitlines()[-15:]), flush=True)
+    print(f"{len(jobs) - failed} of {len(jobs)} cases passed in {time.monotonic() - began:.0f} s", flush=True)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The cases by name, long ones first: with two processors they then end together."""
+from . import boot, clock, flash, hardware, job, link, mirror, powercut
+
+CASES = {
+    "asleep": flash.asleep,
+    "flash-ext4": flash.cost("ext4", 1000),
+    "cut-ubifs": powercut.cuts("ubifs", 12, 200),
+    "cut-jffs2": powercut.cuts("jffs2", 9, 150),
+    "cut-ext4": powercut.cuts("ext4", 9, 150),
+    "cut-control": powercut.control,
+    "flash-ubifs": flash.cost("ubifs", 100),
+    "flash-jffs2": flash.cost("jffs2", 100),
+    "mirror": mirror.mirror,
+    "mirror-boot": mirror.degraded_at_boot,
+    "clock-2038": clock.clock_2038,
+    "clock-1970": clock.clock_1970,
+    "hardware": hardware.hardware,
+    "link": link.link,
+    "job": job.job,
+    "image": job.image,
+    "boot": boot.cold,
+    "late-link": boot.late_link,
+    "late-dhcp": boot.late_dhcp,
+    "late-dns": boot.late_dns,
+    "late-broker": boot.late_broker,
+}
+# These wait more than they work.
+IDLE = {"asleep"}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
@@ -98,7 +99,7 @@ pub struct Watch {
 
 enum Kind {
     /// The kernel's own announcements: an inner epoll for POLLPRI, which can itself be waited for.
-    Kernel { epoll: Async<Inner>, files: Vec<fs::File> },
+    Kernel { epoll: Async<Inner>, files: Vec<fs::File>, arrays: Vec<(String, PathBuf)> },
     /// Plain files of a simulated tree.
     Files(Async<Inotify>),
 }
@@ -152,13 +153,16 @@ impl Watch {
         }
     }
 
-    /// Watches what is there now. An attribute is announced again only after it was read; opening and reading it anew does
-    /// that, and follows arrays that came or went.
+    /// Watches what is there now. An attribute is announced again only after it was read. Where arrays came or went, all is
+    /// opened anew.
     ///
     /// # Errors
     /// As [`Watch::new`]; the old watch stays.
     pub fn rearm(&mut self) -> io::Result<()> {
-        if let Kind::Kernel { files, .. } = &mut self.kind {
+        if let Kind::Kernel { files, arrays, .. } = &mut self.kind {
+            if *arrays == directories(&self.root) && files.iter().all(|f| read_away(f).is_ok()) {
+                return Ok(());
+            }
             files.clear();
         }
         self.kind = arm(&self.root)?;
@@ -218,22 +222,28 @@ fn arm(root: &Root) -> io::Result<Kind> {
 fn arm_kernel(root: &Root) -> io::Result<Kind> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let announced = |(_, dir): &(String, PathBuf)| ANNOUNCED.map(|name| dir.join(name));
-    let paths =
-        directories(root).iter().flat_map(announced).chain([root.path("/proc/mdstat")]).collect::<Vec<_>>();
+    let arrays = directories(root);
     let mut files = Vec::new();
-    for path in paths {
-        let Ok(mut file) = fs::File::open(&path) else { continue };
-        // Read once, or the first poll tells of the past.
-        let mut sink = Vec::new();
-        let _ = io::Read::read_to_end(
-            &mut io::Read::take(&mut file, crate::sys::root::READ_MAX as u64),
-            &mut sink,
-        );
-        if epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLPRI, 0)).is_ok() {
+    for path in arrays.iter().flat_map(announced).chain([root.path("/proc/mdstat")]) {
+        let Ok(file) = fs::File::open(&path) else { continue };
+        // Unread, the first poll would tell of the past.
+        if read_away(&file).is_ok() && epoll.add(&file, EpollEvent::new(EpollFlags::EPOLLPRI, 0)).is_ok() {
             files.push(file);
         }
     }
-    Ok(Kind::Kernel { epoll: Async::new_nonblocking(Inner(epoll))?, files })
+    Ok(Kind::Kernel { epoll: Async::new_nonblocking(Inner(epoll))?, files, arrays })
+}
+
+/// Reads an attribute from its start, so that its next change is announced. What it says now is read by whoever asks.
+fn read_away(file: &fs::File) -> io::Result<()> {
+    let (mut page, mut at) = ([0u8; 4096], 0);
+    while at < crate::sys::root::READ_MAX as u64 {
+        match file.read_at(&mut page, at)? {
+            0 => break,
+            n => at += n as u64,
+        }
+    }
+    Ok(())
 }
 
 fn arm_files(root: &Root) -> io::Result<Kind> {

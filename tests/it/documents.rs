@@ -7,7 +7,7 @@ use std::process::Command;
 use moorline::control::fault;
 use moorline::health::finding;
 
-use super::lab::source;
+use super::lab::{program, source};
 
 #[track_caller]
 fn generated(file: &str, text: &str) {
@@ -105,7 +105,7 @@ fn the_example_configuration_is_good_when_its_files_are_there() {
     let config = dir.path().join("agent.toml");
     fs::write(&config, text.replace("/etc/moorline", dir.path().to_str().unwrap())).unwrap();
     let checked =
-        Command::new(env!("CARGO_BIN_EXE_moorline")).args(["config", "check"]).arg(&config).output().unwrap();
+        program(env!("CARGO_BIN_EXE_moorline")).args(["config", "check"]).arg(&config).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 

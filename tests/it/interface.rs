@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::lab::{Lab, source, wait};
+use super::lab::{Lab, program, source, wait};
 
 /// curl, a program that was not written here.
 fn curl(lab: &Lab, args: &[&str], target: &str) -> String {
@@ -90,7 +90,7 @@ fn a_reader_may_look_but_not_touch() {
     std::fs::copy(env!("CARGO_BIN_EXE_moorline"), &binary).unwrap();
     let as_nobody = |args: &[&str]| {
         use std::os::unix::process::CommandExt;
-        Command::new(&binary)
+        program(&binary)
             .args(args)
             .arg("--socket")
             .arg(lab.path("control.sock"))
@@ -122,7 +122,7 @@ fn exit_codes_are_those_of_the_documents() {
     assert_eq!(code(&["status"]), Some(0));
     assert_eq!(code(&["code", "nobody"]), Some(1));
     assert_eq!(code(&["frobnicate"]), Some(2));
-    let gone = Command::new(env!("CARGO_BIN_EXE_moorline"))
+    let gone = program(env!("CARGO_BIN_EXE_moorline"))
         .args(["status", "--socket", "/nonexistent"])
         .output()
         .unwrap();
@@ -186,7 +186,7 @@ fn the_hardware_is_what_the_tree_says() {
 
 #[test]
 fn checks_need_no_agent() {
-    let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_moorline")).args(args).output().unwrap();
+    let run = |args: &[&str]| program(env!("CARGO_BIN_EXE_moorline")).args(args).output().unwrap();
     let board = source("boards/sim.toml");
     assert!(run(&["board", "check", board.to_str().unwrap()]).status.success());
     let list = String::from_utf8(run(&["board", "list"]).stdout).unwrap();

@@ -30,6 +30,19 @@ pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// What runs the built programs where this machine cannot: qemu-arm-static and its like, from MOORLINE_RUNNER.
+pub fn runner() -> Option<String> {
+    std::env::var("MOORLINE_RUNNER").ok()
+}
+
+/// A built program, ready to get its arguments.
+pub fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    let Some(runner) = runner() else { return Command::new(path) };
+    let mut command = Command::new(runner);
+    command.arg(path);
+    command
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -131,8 +144,8 @@ impl Lab {
     pub fn agent_command(&self) -> Command {
         self.configure();
         let binary = env!("CARGO_BIN_EXE_moorline").to_owned();
-        let words: Vec<String> =
-            self.wrapper.iter().cloned().chain([binary, "agent".into(), "--config".into()]).collect();
+        let own = [binary, "agent".into(), "--config".into()];
+        let words: Vec<String> = self.wrapper.iter().cloned().chain(runner()).chain(own).collect();
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
@@ -227,7 +240,7 @@ impl Lab {
     /// One of this lab's own command lines.
     pub fn moorline(&self, args: &[&str]) -> Output {
         let socket = self.path("control.sock");
-        Command::new(env!("CARGO_BIN_EXE_moorline")).args(args).arg("--socket").arg(socket).output().unwrap()
+        program(env!("CARGO_BIN_EXE_moorline")).args(args).arg("--socket").arg(socket).output().unwrap()
     }
 
     /// A phone that was never here before.
@@ -278,7 +291,7 @@ pub struct Phone {
 
 impl Phone {
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moorline-client"));
+        let mut command = program(env!("CARGO_BIN_EXE_moorline-client"));
         command.args(args).arg("--state").arg(&self.state).arg("--json").stdin(Stdio::null());
         command
     }

@@ -11,7 +11,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests")]
 
 from qemu.bench import Bench, tools  # noqa: E402
-from qemu.cases import CASES, IDLE  # noqa: E402
+from qemu.cases import ALONE, CASES, IDLE  # noqa: E402
 from qemu.machine import last_words  # noqa: E402
 
 
@@ -33,6 +33,16 @@ def one(isa, case, number, long):
     return error, facts, time.monotonic() - began
 
 
+def report(isa, case, error, facts, seconds):
+    """The case's line; whether it failed."""
+    print(f"{'ok  ' if error is None else 'FAIL'} {isa:7} {case:13} {seconds:4.0f} s  {'; '.join(facts)}", flush=True)
+    if error is not None:
+        where = TOP / "target/qemu" / f"{isa}-{case}"
+        print(f"     {error}\n     logs are in {where.relative_to(TOP)}; the console's end:", flush=True)
+        print("\n".join(f"     | {line}" for line in last_words(where).splitlines()[-15:]), flush=True)
+    return error is not None
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("isas")
@@ -46,25 +56,24 @@ def main():
     isas = words.isas.split(",")
     for isa in isas:
         tools(isa)
-    # Waiting needs no processor: the idle cases run beside the others, from the start.
     wanted = [(isa, case) for case in (words.cases or CASES) for isa in isas]
     began, failed = time.monotonic(), 0
+    # What measures milliseconds has the machine for itself.
+    for number, (isa, case) in enumerate(wanted):
+        if case in ALONE:
+            failed += report(isa, case, *one(isa, case, number, words.long))
+    # Waiting needs no processor: the idle cases run beside the others, from the start.
     with (concurrent.futures.ProcessPoolExecutor(max(1, words.jobs)) as busy,
           concurrent.futures.ProcessPoolExecutor(max(1, 2 * len(IDLE))) as idle):
         jobs = {}
         for number, (isa, case) in enumerate(wanted):
+            if case in ALONE:
+                continue
             pool = idle if case in IDLE else busy
             jobs[pool.submit(one, isa, case, number, words.long)] = (isa, case)
         for job in concurrent.futures.as_completed(jobs):
-            isa, case = jobs[job]
-            error, facts, seconds = job.result()
-            failed += error is not None
-            print(f"{'ok  ' if error is None else 'FAIL'} {isa:7} {case:13} {seconds:4.0f} s  {'; '.join(facts)}", flush=True)
-            if error is not None:
-                where = TOP / "target/qemu" / f"{isa}-{case}"
-                print(f"     {error}\n     logs are in {where.relative_to(TOP)}; the console's end:", flush=True)
-                print("\n".join(f"     | {line}" for line in last_words(where).splitlines()[-15:]), flush=True)
-    print(f"{len(jobs) - failed} of {len(jobs)} cases passed in {time.monotonic() - began:.0f} s", flush=True)
+            failed += report(*jobs[job], *job.result())
+    print(f"{len(wanted) - failed} of {len(wanted)} cases passed in {time.monotonic() - began:.0f} s", flush=True)
     sys.exit(failed > 0)
 
 

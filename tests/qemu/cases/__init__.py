@@ -4,9 +4,9 @@ from . import boot, clock, flash, hardware, job, link, mirror, powercut
 CASES = {
     "asleep": flash.asleep,
     "flash-ext4": flash.cost("ext4", 1000),
-    "cut-ubifs": powercut.cuts("ubifs", 12, 200),
-    "cut-jffs2": powercut.cuts("jffs2", 9, 150),
-    "cut-ext4": powercut.cuts("ext4", 9, 150),
+    "cut-ubifs": powercut.cuts("ubifs", 12, 100),
+    "cut-jffs2": powercut.cuts("jffs2", 9, 75),
+    "cut-ext4": powercut.cuts("ext4", 9, 75),
     "cut-control": powercut.control,
     "flash-ubifs": flash.cost("ubifs", 100),
     "flash-jffs2": flash.cost("jffs2", 100),
@@ -26,3 +26,5 @@ CASES = {
 }
 # These wait more than they work.
 IDLE = {"asleep"}
+# These measure milliseconds.
+ALONE = {"mirror", "link"}

@@ -3,7 +3,6 @@ import os
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 from . import cpio, debian, guest, overlay
 

@@ -6,8 +6,11 @@ import tempfile
 import zlib
 from pathlib import Path
 
-# struct ubifs_sb_node of fs/ubifs/ubifs-media.h: a common header of 24 bytes with the CRC-32 at 4, over everything from 8 on.
-SB_NODE_SIZE, SB_UUID = 4096, 108
+# fs/ubifs/ubifs-media.h. Every node has a common header of 24 bytes: magic, CRC-32 over everything from byte 8 on, sequence
+# number, length, type. Offsets are from its start.
+MAGIC, HEADER = 0x06101831, struct.Struct("<IIQIB")
+INODE, PADDING, SUPERBLOCK = 0, 5, 6
+SUPERBLOCK_UUID, INODE_CTIME, INODE_CTIME_NSEC = 108, 64, 84
 
 
 def write(files, base, when, page, block, count):
@@ -27,7 +30,7 @@ def write(files, base, when, page, block, count):
             if file.is_dir():
                 file.chmod(0o755)
         run("mkfs.ubifs", "-r", root, "-m", page, "-e", leb, "-c", count, "-x", "zlib", "-U", "-o", volume)
-        steady(volume, when)
+        steady(volume, when, leb)
         table = Path(place) / "ubi.ini"
         table.write_text(f"[moorline]\nmode=ubi\nimage={volume}\nvol_id=0\nvol_type=dynamic\nvol_name=moorline\nvol_flags=autoresize\n")
         run("ubinize", "-o", image, "-p", block, "-m", page, "-Q", when & 0x7FFFFFFF, table)
@@ -42,12 +45,26 @@ def run(*command):
         raise ValueError(f"{' '.join(words)}: {done.stdout}")
 
 
-def steady(volume, when):
-    """mkfs.ubifs draws a random UUID: it becomes one that says when, and the node's checksum follows."""
+def steady(volume, when, leb):
+    """mkfs.ubifs draws a random UUID and keeps the moment each file was made here: both become the image's date."""
     data = bytearray(volume.read_bytes())
-    magic, = struct.unpack_from("<I", data, 0)
-    if magic != 0x06101831 or data[20] != 6:  # UBIFS_NODE_MAGIC, UBIFS_SB_NODE
-        raise ValueError(f"{volume} does not begin with a superblock")
-    data[SB_UUID:SB_UUID + 16] = b"moorline" + struct.pack(">Q", when)
-    struct.pack_into("<I", data, 4, zlib.crc32(data[8:SB_NODE_SIZE], 0) ^ 0xFFFFFFFF)
+    superblocks = 0
+    for start in range(0, len(data), leb):
+        at = start
+        while at + HEADER.size <= min(start + leb, len(data)):
+            magic, _, _, length, kind = HEADER.unpack_from(data, at)
+            if magic != MAGIC or length < HEADER.size:
+                break
+            if kind == SUPERBLOCK:
+                superblocks += 1
+                data[at + SUPERBLOCK_UUID:at + SUPERBLOCK_UUID + 16] = b"moorline" + struct.pack(">Q", when)
+            if kind == INODE:
+                struct.pack_into("<Q", data, at + INODE_CTIME, when)
+                struct.pack_into("<I", data, at + INODE_CTIME_NSEC, 0)
+            if kind in (SUPERBLOCK, INODE):
+                struct.pack_into("<I", data, at + 4, zlib.crc32(data[at + 8:at + length]) ^ 0xFFFFFFFF)
+            skipped = struct.unpack_from("<I", data, at + 24)[0] if kind == PADDING else 0
+            at += (length + skipped + 7) & ~7
+    if superblocks != 1:
+        raise ValueError(f"{volume} has {superblocks} superblocks")
     volume.write_bytes(data)

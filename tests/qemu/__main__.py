@@ -11,7 +11,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests")]
 
 from qemu.bench import Bench, tools  # noqa: E402
-from qemu.cases import ALONE, CASES, IDLE  # noqa: E402
+from qemu.cases import ALONE, CASES, IDLE, ONLY  # noqa: E402
 from qemu.machine import last_words  # noqa: E402
 
 
@@ -48,15 +48,15 @@ def main():
     parser.add_argument("isas")
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    words = parser.parse_args()
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="guests at a time; they also wait")
+    words = parser.parse_intermixed_args()
     unknown = [c for c in words.cases if c not in CASES]
     if unknown:
         sys.exit(f"qemu-test: no case {' '.join(unknown)}; there are {' '.join(CASES)}")
     isas = words.isas.split(",")
     for isa in isas:
         tools(isa)
-    wanted = [(isa, case) for case in (words.cases or CASES) for isa in isas]
+    wanted = [(isa, case) for case in (words.cases or CASES) for isa in isas if ONLY.get(case, isa) == isa]
     began, failed = time.monotonic(), 0
     # What measures milliseconds has the machine for itself.
     for number, (isa, case) in enumerate(wanted):

@@ -13,6 +13,8 @@ from . import flashmodule
 from .machine import Failed, Machine
 from .netlab import HOST, NAME, PORT, TOP, Net
 
+# For the AST2600 evaluation board, which has SPI flash.
+SPI = ["spi_aspeed_smc", "spi_nor", "jffs2", "mdio_aspeed", "realtek", "ftgmac100"]
 # Beside the image's own modules: flash, and squashfs to look at images.
 MODULES = ["ubi", "ubifs", "jffs2", "mtdblock", "lzo", "lzo_rle", "deflate", "zstd", "crc16", "loop", "squashfs", "nasflash"]
 PROGRAMS = ["sbin/mdadm", *(f"usr/sbin/{p}" for p in ("ubiattach", "ubimkvol", "ubiformat", "flash_erase", "mtdpart"))]
@@ -23,12 +25,21 @@ grep -q test.raid /proc/cmdline || exit 0
 for disk in /dev/sd?; do disks="$disks $disk"; done
 mdadm --assemble --run /dev/md0 $disks
 """
-# Flash whose cells are a file of the host, before S05state mounts it: test.flash=nand or nor.
+# Flash before S05state mounts it, test.flash=: nand and nor have cells in a file of the host; spi is the board's own chip.
 FLASH = b"""#!/bin/sh
 [ "$1" = start ] || exit 0
 for word in $(cat /proc/cmdline); do case $word in test.flash=*) kind=${word#test.flash=} ;; esac; done
-case $kind in nand) page=2048 ;; nor) page=1 ;; *) exit 0 ;; esac
+[ -n "$kind" ] || exit 0
 for module in $(cat /lib/test/flash-$kind); do insmod /lib/test/$module.ko; done
+case $kind in
+nand) page=2048 ;;
+nor) page=1 ;;
+spi)
+    # A partition of the first chip, as a vendor has it for his settings.
+    mtdpart add /dev/mtd0 config 0 2097152
+    exit
+    ;;
+esac
 device=/sys/bus/pci/devices/0000:00:0a.0
 echo 1 >$device/enable
 set -- $(sed -n 3p $device/resource)
@@ -71,7 +82,7 @@ def tools(isa):
     image = cpio.Cpio()
     order = {}
     shipped = set(modules.ordered(board.MODULES))
-    for name in MODULES:
+    for name in MODULES + (SPI if isa == "armv7" else []):
         if name in modules.builtin:
             continue
         order[name] = [m for m in modules.ordered([name]) if m not in shipped]
@@ -88,6 +99,8 @@ def tools(isa):
     for kind, names in (("nand", ["lzo", "lzo_rle", "deflate", "zstd", "ubi", "ubifs"]), ("nor", ["lzo", "deflate", "jffs2"])):
         wanted = dict.fromkeys(m for name in names for m in order.get(name, []))
         image.file(f"lib/test/flash-{kind}", " ".join([*wanted, *order["nasflash"][:-1]]).encode(), 0o644)
+    wanted = dict.fromkeys(m for name in SPI for m in order.get(name, []))
+    image.file("lib/test/flash-spi", " ".join(wanted).encode(), 0o644)
     return image.bytes(), order
 
 
@@ -153,7 +166,8 @@ class Bench:
             words += ["-drive", f"if=none,id=state,format=raw,file={state}", "-device", "virtio-blk-pci,drive=state,addr=0x7"]
             append += " moorline.state=ext4:/dev/vda"
         initrd = initrd or self.initrd()
-        self.machine = Machine(self.isa, self.where, self.net, kernel(self.isa, self.image), initrd, words, self.image / "board.dtb", append, **more)
+        more.setdefault("dtb", self.image / "board.dtb")
+        self.machine = Machine(self.isa, self.where, self.net, self.image / "vmlinuz", initrd, words, append=append, **more)
         return self.machine
 
     def phone(self):
@@ -209,12 +223,6 @@ class Bench:
 def expect(holds, what):
     if not holds:
         raise Failed(what)
-
-
-@lru_cache
-def kernel(isa, image):
-    """The image's kernel. ARM's unpacks itself, which takes half of an emulated boot: unpacked here, once, where that works."""
-    return image / "vmlinuz"
 
 
 def wait(what, holds, patience=60):

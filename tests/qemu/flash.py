@@ -1,5 +1,8 @@
 """Flash in a guest: the test module nasflash, whose cells are a file of the host, with UBIFS or JFFS2 on it; and ext4 on a disk."""
+import re
 from dataclasses import dataclass
+
+from firmware import debian
 
 from .bench import tools
 
@@ -14,7 +17,13 @@ def nasflash(cells):
 
 
 def boot(bench, kind, words=(), append="", **more):
-    """A machine whose state is on `ubifs` (NAND, 2 KiB pages), `jffs2` (NOR) or `ext4` (a disk)."""
+    """A machine whose state is on `ubifs` (NAND, 2 KiB pages), `jffs2` (NOR), `jffs2-spi` (an SPI chip) or `ext4` (a disk)."""
+    if kind == "jffs2-spi":
+        chip = bench.disk("flash", 64, b"\xff")
+        root, release = debian.kernel(bench.isa)
+        return bench.boot(words=[*words, "-drive", f"if=mtd,format=raw,file={chip}"], evb=True,
+                          dtb=root / f"usr/lib/linux-image-{release}/aspeed-ast2600-evb.dtb",
+                          append=f"{append} test.flash=spi moorline.state=jffs2:mtd:config", **more)
     if kind == "ext4":
         return bench.boot(words=words, append=append, state=bench.ext4(), **more)
     cells = bench.disk("flash", MEBIBYTES, b"\xff")
@@ -58,5 +67,15 @@ def wear(machine, kind):
         # Kernel: Documentation/block/stat.rst; sectors written, flush requests.
         fields = machine.sh("cat /sys/block/vda/stat").split()
         return Wear(int(fields[6]) * 512, int(fields[15]))
+    if kind == "jffs2-spi":
+        # Arguments of spi_nor_write(mtd, to, len, …): the third is the first on the stack, `to` having 64 bits.
+        trace = "/sys/kernel/tracing"
+        machine.sh(f"[ -d {trace}/events/kprobes/spi_write ] || {{ mount -t tracefs t {trace}; cd {trace}; "
+                   "echo 'p:spi_write spi_nor_write len=$stack0:u32' >>kprobe_events; echo 'p:spi_erase spi_nor_erase' >>kprobe_events; "
+                   "echo 'hist:keys=common_type:vals=len' >events/kprobes/spi_write/trigger; "
+                   "echo 'hist:keys=common_type' >events/kprobes/spi_erase/trigger; cd /; }")
+        bytes_ = sum(map(int, re.findall(r"len:\s+(\d+)", machine.sh(f"cat {trace}/events/kprobes/spi_write/hist"))))
+        erases = sum(map(int, re.findall(r"hitcount:\s+(\d+)", machine.sh(f"cat {trace}/events/kprobes/spi_erase/hist"))))
+        return Wear(bytes_, erases)
     names = "prog_bytes", "erases", "violations"
     return Wear(*map(int, machine.sh(f"cd {COUNTERS}; cat {' '.join(names)}; cd /").split()))

@@ -1,6 +1,5 @@
 """One QEMU: its console as a shell of the guest, its QMP, and its end."""
 import json
-import os
 import re
 import socket
 import subprocess
@@ -8,6 +7,8 @@ import time
 from pathlib import Path
 
 from firmware import board
+
+from .netlab import die_with_parent
 
 PROMPT = b"/ # "
 # The console becomes a loop that runs one line and says how it ended.
@@ -20,18 +21,24 @@ class Failed(Exception):
 
 
 class Machine:
-    def __init__(self, isa, where, net, kernel, initrd, words=(), dtb=None, append="", rtc=None, link=True, machine=None):
+    def __init__(self, isa, where, net, kernel, initrd, words=(), dtb=None, append="", rtc=None, link=True, evb=False):
         self.isa, self.where, self.net = isa, Path(where), net
         self.buffer, self.qmp_file, self.qtest_file, self.events = b"", None, None, []
         command, environment = board.command(isa)
-        if machine:
-            command[command.index("-M") + 1] = machine
+        console = "ttyAMA0"
+        if evb:
+            # An AST2600 evaluation board, ARMv7: no PCI, an Ethernet MAC and SPI flash of its own.
+            for option, value in (("-M", "ast2600-evb"), ("-cpu", "cortex-a7"), ("-m", "1G"), ("-smp", "2")):
+                command[command.index(option) + 1] = value
+            console = "ttyS4,115200n8 vmalloc=640M"
         command += ["-display", "none", "-monitor", "none", "-kernel", kernel, "-initrd", initrd,
                     "-serial", f"unix:{self.where}/console,server=on,wait=off", "-qmp", f"unix:{self.where}/qmp,server=on,wait=off",
-                    "-append", f"console=ttyAMA0 loglevel=4 panic=-1 {append}".strip()]
-        if dtb:
-            command += ["-dtb", dtb, "-qtest", f"unix:{self.where}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"]
-        command += ["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no", "-device", "virtio-net-pci,netdev=net,id=nic,romfile=,addr=0x3"]
+                    "-append", f"console={console} loglevel=4 panic=-1 {append}".strip()]
+        command += ["-dtb", dtb, "-qtest", f"unix:{self.where}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"]
+        if evb:
+            command += ["-nic", f"{net.netdev},model=ftgmac100"]
+        else:
+            command += ["-netdev", f"{net.netdev},id=net", "-device", "virtio-net-pci,netdev=net,id=nic,romfile=,addr=0x3"]
         if rtc:
             command += ["-rtc", f"base={rtc}"]
         for name in ("console", "qmp", "qtest"):
@@ -40,7 +47,7 @@ class Machine:
         self.log.write(("\n# " + " ".join(map(str, [*command, *words])) + "\n").encode())
         # Stopped at first, so that the link can be down before the guest looks.
         self.process = subprocess.Popen(net.inside(*command, *words, "-S"), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        env=environment)
+                                        env=environment, preexec_fn=die_with_parent)
         self.console = self.connect("console")
         self.qmp("qmp_capabilities")
         if not link:

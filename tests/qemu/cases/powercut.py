@@ -10,6 +10,8 @@ from ..machine import Failed
 from ..volatile import VolatileDisk
 
 STORE = "records_per_day = 1000000"
+# Entries that are many.
+CROWD = 25
 # Phones that pair at the same time.
 PHONES = 3
 
@@ -73,27 +75,29 @@ class Storm:
             books.entries[device] = "pending"
             books.minting -= 1
             books.acknowledged += 1
-            ended, _ = self.bench.pair(code["code"], timeout=3)
-            if self.over:
-                # Whether it heard the answer in time is in the exit code all the same.
+            ended, _ = self.bench.pair(code["code"], timeout=2)
+            # Whether it heard the answer before the power went is in the exit code all the same. Another thread may have removed
+            # the entry meanwhile.
+            with self.console:
                 if ended == 0:
-                    books.entries[device] = "paired"
                     books.acknowledged += 1
+                    if books.entries[device] == "pending":
+                        books.entries[device] = "paired"
+            if self.over:
                 return
-            if ended == 0:
-                books.entries[device] = "paired"
-                books.acknowledged += 1
-            # Some stay, so that the next boots have something to lose; the oldest go when there are many.
-            if self.random.random() < 0.6 or len(books.entries) > 20:
+            # Some stay, so that the next boots have something to lose; there are places for 64.
+            crowded = sum(state != "purged" for state in list(books.entries.values())) > CROWD
+            for _ in range(2 if crowded else int(self.random.random() < 0.6)):
                 with self.console:
-                    old = device if self.random.random() < 0.5 else self.random.choice(list(books.entries))
+                    live = [d for d, s in books.entries.items() if s != "purged"]
+                    old = device if not crowded and self.random.random() < 0.5 else self.random.choice(live or [device])
                     mine = books.entries.get(old) in ("pending", "paired", "removed")
                     if mine:
                         books.entries[old] = "purging" if books.entries[old] == "removed" else "removing"
-                if mine and not self.remove(old):
+                if mine and not self.remove(old, crowded):
                     return
 
-    def remove(self, device):
+    def remove(self, device, wholly):
         """Removes an entry; False once the power is gone. The second removal does not wait for the phone; some stay revoked, so
         that a cut has them to bring back."""
         books = self.books
@@ -113,7 +117,7 @@ class Storm:
             if again or not answer["queued"]:
                 books.entries[device] = "purged"
                 return True
-            if self.random.random() < 0.3:
+            if not wholly and self.random.random() < 0.3:
                 books.entries[device] = "removed"
                 return True
             books.entries[device] = "purging"
@@ -139,7 +143,7 @@ def cuts(kind, few, many):
         chance, books, dropped = random.Random(seed), Books(), 0
         bench.net.all()
         initrd = bench.initrd(store=STORE)
-        nas, states, began = None, 0, time.monotonic()
+        nas, states = None, 0
         for number in range(count + 1):
             machine, disk = start(bench, kind, initrd, seed + number)
             status = machine.cli("status")

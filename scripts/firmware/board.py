@@ -82,9 +82,9 @@ def runner(isa, path):
     words, environment = command(isa)
     library = environment.get("LD_LIBRARY_PATH")
     lines = ["#!/bin/sh", "# Boots this image: two disks, a network behind NAT. Ctrl-A X ends it. More of QEMU's words can follow.", "set -eu",
-             'cd "$(dirname "$0")"',
+             'cd "$(dirname "$0")"', "PATH=$PATH:/usr/sbin:/sbin",
              "for disk in state disk1 disk2; do [ -e $disk.img ] || truncate -s 64M $disk.img; done",
-             "blkid state.img >/dev/null 2>&1 || PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F state.img"]
+             "blkid state.img >/dev/null 2>&1 || mkfs.ext4 -q -F state.img"]
     if library and library != os.environ.get("LD_LIBRARY_PATH"):
         lines.append(f"export LD_LIBRARY_PATH={shlex.quote(library)}")
     boot = [shlex.quote(w) for w in words] + [

@@ -153,14 +153,16 @@ impl Watch {
         }
     }
 
-    /// Watches what is there now. An attribute is announced again only after it was read. Where arrays came or went, all is
-    /// opened anew.
+    /// Watches what is there now. An attribute is announced again only after it was read. Where arrays or attributes came or
+    /// went, all is opened anew.
     ///
     /// # Errors
     /// As [`Watch::new`]; the old watch stays.
     pub fn rearm(&mut self) -> io::Result<()> {
         if let Kind::Kernel { files, arrays, .. } = &mut self.kind {
-            if *arrays == directories(&self.root) && files.iter().all(|f| read_away(f).is_ok()) {
+            // An array that has just been put together gets some of its attributes only when it runs.
+            let complete = files.len() == arrays.len() * ANNOUNCED.len() + 1;
+            if complete && *arrays == directories(&self.root) && files.iter().all(|f| read_away(f).is_ok()) {
                 return Ok(());
             }
             files.clear();

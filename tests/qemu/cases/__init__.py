@@ -4,9 +4,9 @@ from . import boot, clock, flash, hardware, job, link, mirror, powercut
 CASES = {
     "asleep": flash.asleep,
     "flash-ext4": flash.cost("ext4", 1000),
-    "cut-ubifs": powercut.cuts("ubifs", 12, 84),
-    "cut-jffs2": powercut.cuts("jffs2", 9, 84),
-    "cut-ext4": powercut.cuts("ext4", 9, 84),
+    "cut-ubifs": powercut.cuts("ubifs", 12, 168),
+    "cut-jffs2": powercut.cuts("jffs2", 9, 168),
+    "cut-ext4": powercut.cuts("ext4", 9, 168),
     "cut-control": powercut.control,
     "flash-ubifs": flash.cost("ubifs", 100),
     "flash-jffs2": flash.cost("jffs2", 100),
@@ -28,6 +28,6 @@ CASES = {
 # These wait more than they work.
 IDLE = {"asleep"}
 # These measure milliseconds.
-ALONE = {"mirror", "link"}
+ALONE = {"mirror", "link", "hardware"}
 # QEMU has a board with SPI flash that Debian's kernel knows for this architecture only.
 ONLY = {"flash-spi": "armv7"}

@@ -67,6 +67,10 @@ class Storm:
     def phone(self, name):
         books = self.books
         while not self.over:
+            # Rounds that ended early have left more than they took.
+            crowded = self.crowded()
+            if crowded and not self.clear(2, None, crowded):
+                return
             books.minting += 1
             code = self.ask(f"code {name} --keep-others")
             if code is None:
@@ -85,17 +89,27 @@ class Storm:
                         books.entries[device] = "paired"
             if self.over:
                 return
-            # Some stay, so that the next boots have something to lose; there are places for 64.
-            crowded = sum(state != "purged" for state in list(books.entries.values())) > CROWD
-            for _ in range(2 if crowded else int(self.random.random() < 0.6)):
-                with self.console:
-                    live = [d for d, s in books.entries.items() if s != "purged"]
-                    old = device if not crowded and self.random.random() < 0.5 else self.random.choice(live or [device])
-                    mine = books.entries.get(old) in ("pending", "paired", "removed")
-                    if mine:
-                        books.entries[old] = "purging" if books.entries[old] == "removed" else "removing"
-                if mine and not self.remove(old, crowded):
-                    return
+            # Some stay, so that the next boots have something to lose.
+            if self.random.random() < 0.6 and not self.clear(1, device, False):
+                return
+
+    def crowded(self):
+        """Whether many of the 64 places are taken."""
+        return sum(state != "purged" for state in list(self.books.entries.values())) > CROWD
+
+    def clear(self, count, device, wholly):
+        """Removes so many entries, or this device by half; False once the power is gone."""
+        entries = self.books.entries
+        for _ in range(count):
+            with self.console:
+                free = [d for d, s in entries.items() if s in ("pending", "paired", "removed")]
+                if not free:
+                    return True
+                old = device if device in free and self.random.random() < 0.5 else self.random.choice(free)
+                entries[old] = "purging" if entries[old] == "removed" else "removing"
+            if not self.remove(old, wholly):
+                return False
+        return True
 
     def remove(self, device, wholly):
         """Removes an entry; False once the power is gone. The second removal does not wait for the phone; some stay revoked, so
@@ -193,8 +207,8 @@ def control(bench):
     initrd = bench.initrd(store=STORE)
     books = Books()
     for number in range(6):
-        machine, disk = start(bench, "ext4", initrd, seed + number, "moorline.state_options=barrier=0")
         try:
+            machine, disk = start(bench, "ext4", initrd, seed + number, "moorline.state_options=barrier=0")
             expect(machine.try_sh("mount | grep -q /var/lib/moorline")[0] == 0, "the file system does not mount")
             expect(machine.cli("status")["store"]["state"] == "ok", "the store is corrupt")
             books.check({d["id"]: d["state"] for d in machine.cli("devices")["devices"]})

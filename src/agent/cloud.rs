@@ -9,6 +9,7 @@ use crate::health::finding::Code;
 use crate::identity::KeyId;
 use crate::pairing::desk::{Happened, Office, Response, open_mailboxes};
 use crate::pairing::handshake::{self, Credential, Grant};
+use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
 use crate::pairing::record::{Device, DeviceId, Label};
 use crate::session::io::Report;
@@ -46,6 +47,12 @@ pub(super) struct Told(heapless::Vec<DeviceId, { crate::pairing::ledger::DEVICES
 impl Told {
     pub(super) fn has(&self, device: DeviceId) -> bool {
         self.0.contains(&device)
+    }
+
+    /// Forgets those that are no longer to be told. There are as many places as devices: without this the list would be full of
+    /// entries that are gone, and the others would be told again and again.
+    fn tidy(&mut self, ledger: &Ledger) {
+        self.0.retain(|told| notice::queued(ledger).any(|(id, _)| id == *told));
     }
 }
 
@@ -256,11 +263,11 @@ impl Agent {
 
     /// Tells every removed device that was not told in this session. What finds no room is told by the next call.
     pub(super) fn tell_removed(&mut self) {
+        self.told.tidy(self.vault.ledger());
         let queued: Vec<(DeviceId, KeyId)> =
             notice::queued(self.vault.ledger()).filter(|(id, _)| !self.told.has(*id)).collect();
         for (id, key) in queued {
-            if self.send_notice(&key, Standing::Revoked, [0; 16]) {
-                // There are as many places as devices.
+            if !self.told.0.is_full() && self.send_notice(&key, Standing::Revoked, [0; 16]) {
                 let _ = self.told.0.push(id);
             }
         }

@@ -24,6 +24,8 @@ pub struct Lab {
     pub environment: Vec<(&'static str, String)>,
     /// More lines of the configuration.
     pub more: String,
+    /// More lines of its [store].
+    pub store: String,
 }
 
 pub fn source(path: &str) -> PathBuf {
@@ -61,6 +63,7 @@ impl Lab {
             wrapper: Vec::new(),
             environment: Vec::new(),
             more: trust,
+            store: String::new(),
         };
         lab.nas("healthy");
         lab.make_broker(&[]);
@@ -133,9 +136,9 @@ impl Lab {
             "[nas]\nname = \"Test NAS\"\n[cloud]\nbroker = \"mqtts://localhost:{}\"\nca_file = \"{dir}/broker/ca.pem\"\n\
              user = \"nas\"\npassword_file = \"{dir}/broker/nas.password\"\nreconnect_spread_s = 1\nbackoff_max_s = 2\n\
              [cloud.device_access]\nuser = \"device\"\npassword_file = \"{dir}/broker/device.password\"\n\
-             [store]\ndir = \"{dir}/store\"\n[control]\nsocket = \"{dir}/control.sock\"\n\
+             [store]\ndir = \"{dir}/store\"\n{}[control]\nsocket = \"{dir}/control.sock\"\n\
              [[service]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n{}",
-            self.port, self.more
+            self.port, self.store, self.more
         );
         fs::write(self.path("agent.toml"), text).unwrap();
     }

@@ -168,6 +168,33 @@ fn no_data_disk_is_ever_opened() {
     assert!(watch.read_events().is_ok());
 }
 
+/// There are 64 places for devices. Seen in QEMU: after as many removals the agent sent its notices without end.
+#[test]
+fn a_removed_device_is_told_once_a_session_however_many_went_before() {
+    let mut lab = Lab::new();
+    lab.store = "records_per_day = 100000\n".into();
+    lab.start_broker();
+    lab.start_agent();
+    lab.wait_online();
+    for _ in 0..70 {
+        let phone = lab.paired_phone("anna");
+        drop(phone);
+        let device = lab.get("/v1/devices")["devices"][0]["id"].as_str().unwrap().to_owned();
+        for _ in 0..2 {
+            lab.ask("DELETE", &format!("/v1/devices/{device}"), &Value::Null);
+        }
+    }
+    lab.paired_phone("anna");
+    let device = lab.get("/v1/devices")["devices"][0]["id"].as_str().unwrap().to_owned();
+    lab.ask("DELETE", &format!("/v1/devices/{device}"), &Value::Null);
+    let sent = |lab: &Lab| lab.get("/v1/cloud")["counters"]["messages_published"].as_u64().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let before = sent(&lab);
+    std::thread::sleep(Duration::from_secs(1));
+    // The presence may be renewed once.
+    assert!(sent(&lab) <= before + 1, "{before} messages became {}", sent(&lab));
+}
+
 #[test]
 fn an_idle_agent_writes_nothing_and_starts_without_writing() {
     let mut lab = Lab::online();

@@ -33,7 +33,8 @@ def cost(kind, many):
         before = wear(machine, kind)
         time.sleep(60 if bench.long else 20)
         rest = wear(machine, kind) - before
-        expect((rest.bytes, rest.erases) == (0, 0), f"{rest.bytes} bytes and {rest.erases} erases while idle")
+        # A disk's flushes are those of this test's own sync.
+        expect(rest.bytes == 0 and (kind == "ext4" or rest.erases == 0), f"{rest.bytes} bytes and {rest.erases} erases while idle")
         store = machine.cli("status")["store"]
         what = "flushes" if kind == "ext4" else "erases"
         bench.say(f"{count} pairings and removals: {spent.bytes:,} bytes and {spent.erases:,} {what} reached the flash, "

@@ -20,8 +20,9 @@ use super::sysfs::{MemberTexts, Texts};
 use super::uevent;
 use crate::sys::root::{Root, read_small};
 
-/// Attributes that the kernel announces changes of (md.c: sysfs_notify).
-const ANNOUNCED: [&str; 4] = ["array_state", "degraded", "sync_action", "sync_completed"];
+/// Attributes that the kernel announces changes of (md.c: sysfs_notify). Not `sync_completed`: a fast rebuild announces it some
+/// hundred times, and progress is looked at now and then anyway.
+const ANNOUNCED: [&str; 3] = ["array_state", "degraded", "sync_action"];
 
 /// All arrays as they are now.
 pub fn read_all(root: &Root, single_by_design: bool) -> Vec<Array> {

@@ -49,9 +49,8 @@ impl Told {
         self.0.contains(&device)
     }
 
-    /// Forgets those that are no longer to be told. There are as many places as devices: without this the list would be full of
-    /// entries that are gone, and the others would be told again and again.
-    fn tidy(&mut self, ledger: &Ledger) {
+    /// Forgets those that are no longer to be told.
+    pub(super) fn tidy(&mut self, ledger: &Ledger) {
         self.0.retain(|told| notice::queued(ledger).any(|(id, _)| id == *told));
     }
 }
@@ -263,11 +262,11 @@ impl Agent {
 
     /// Tells every removed device that was not told in this session. What finds no room is told by the next call.
     pub(super) fn tell_removed(&mut self) {
-        self.told.tidy(self.vault.ledger());
         let queued: Vec<(DeviceId, KeyId)> =
             notice::queued(self.vault.ledger()).filter(|(id, _)| !self.told.has(*id)).collect();
         for (id, key) in queued {
-            if !self.told.0.is_full() && self.send_notice(&key, Standing::Revoked, [0; 16]) {
+            if self.send_notice(&key, Standing::Revoked, [0; 16]) {
+                // There are as many places as devices, and `tidy` frees those of entries that are gone.
                 let _ = self.told.0.push(id);
             }
         }

@@ -101,6 +101,7 @@ impl Agent {
         }
         self.desk.tidy(self.vault.ledger());
         self.seen.tidy(self.vault.ledger());
+        self.told.tidy(self.vault.ledger());
         result.map_err(|refusal| match refusal {
             vault::Refusal::Corrupt => Unwritten::Corrupt,
             vault::Refusal::ReadOnly => Unwritten::ReadOnly,

@@ -25,14 +25,15 @@ grep -q test.raid /proc/cmdline || exit 0
 for disk in /dev/sd?; do disks="$disks $disk"; done
 mdadm --assemble --run /dev/md0 $disks
 """
-# Flash before S05state mounts it, test.flash=: nand and nor have cells in a file of the host; spi is the board's own chip.
+# Flash before S05state mounts it, test.flash=: nand and nor have cells in a file of the host, raw is nand
+# without UBI on it; spi is the board's own chip.
 FLASH = b"""#!/bin/sh
 [ "$1" = start ] || exit 0
 for word in $(cat /proc/cmdline); do case $word in test.flash=*) kind=${word#test.flash=} ;; esac; done
 [ -n "$kind" ] || exit 0
 for module in $(cat /lib/test/flash-$kind); do insmod /lib/test/$module.ko; done
 case $kind in
-nand) page=2048 ;;
+nand | raw) page=2048 ;;
 nor) page=1 ;;
 spi)
     # A partition of the first chip, as a vendor has it for his settings.
@@ -67,13 +68,12 @@ password_file = "/etc/moorline/device.password"
 [store]
 dir = "/var/lib/moorline"
 {store}
-{more}
 """
 
 
 @lru_cache
 def tools(isa):
-    """The cpio archive of the test tools, and the order of modules by name."""
+    """The cpio archive of the test tools."""
     with debian.Lock():
         root, release = debian.kernel(isa)
         userland = debian.userland(isa)
@@ -96,12 +96,13 @@ def tools(isa):
     image.file("etc/init.d/S50raid", RAID)
     image.file("usr/bin/stamp", STAMP)
     image.file("etc/init.d/S04flash", FLASH)
-    for kind, names in (("nand", ["lzo", "lzo_rle", "deflate", "zstd", "ubi", "ubifs"]), ("nor", ["lzo", "deflate", "jffs2"])):
+    nand = ["lzo", "lzo_rle", "deflate", "zstd", "ubi", "ubifs"]
+    for kind, names in (("nand", nand), ("raw", [*nand, "squashfs"]), ("nor", ["lzo", "deflate", "jffs2"])):
         wanted = dict.fromkeys(m for name in names for m in order.get(name, []))
         image.file(f"lib/test/flash-{kind}", " ".join([*wanted, *order["nasflash"][:-1]]).encode(), 0o644)
     wanted = dict.fromkeys(m for name in SPI for m in order.get(name, []))
     image.file("lib/test/flash-spi", " ".join(wanted).encode(), 0o644)
-    return image.bytes(), order
+    return image.bytes()
 
 
 class Bench:
@@ -122,13 +123,10 @@ class Bench:
         """A figure for the case's line."""
         self.facts.append(text)
 
-    def initrd(self, store="", more="", clock_trust=None, files=None):
+    def initrd(self, store="", files=None):
         """Image, tools and this case's configuration, one archive after the other."""
-        archive, _ = tools(self.isa)
         own = cpio.Cpio()
-        if clock_trust:
-            more += f'\n[clock]\ntrust = "{clock_trust}"\n'
-        config = CONFIG.format(name=NAME, port=PORT, store=store, more=more)
+        config = CONFIG.format(name=NAME, port=PORT, store=store)
         own.file("etc/moorline/agent.toml", config.encode(), 0o644)
         own.file("etc/moorline/ca.pem", (self.where / "broker/ca.pem").read_bytes(), 0o644)
         for account in ("nas", "device"):
@@ -137,7 +135,7 @@ class Bench:
         for name, data in (files or {}).items():
             own.file(name, data)
         path = self.where / "initrd"
-        path.write_bytes((self.image / "initramfs.cpio").read_bytes() + archive + own.bytes())
+        path.write_bytes((self.image / "initramfs.cpio").read_bytes() + tools(self.isa) + own.bytes())
         return path
 
     def disk(self, name, mebibytes, fill=None):

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from firmware import debian
 
-from .bench import tools
-
 MEBIBYTES = 16
 COUNTERS = "/sys/module/nasflash/parameters"
 
@@ -29,24 +27,6 @@ def boot(bench, kind, words=(), append="", **more):
     cells = bench.disk("flash", MEBIBYTES, b"\xff")
     place = {"ubifs": "test.flash=nand moorline.state=ubifs:ubi0:moorline", "jffs2": "test.flash=nor moorline.state=jffs2:mtd0"}[kind]
     return bench.boot(words=[*words, *nasflash(cells)], append=f"{append} {place}", **more)
-
-
-def load(bench, *names):
-    """Loads test modules; `nasflash:nand` with the address of the cells."""
-    machine, (_, order) = bench.machine, tools(bench.isa)
-    for name in names:
-        name, _, kind = name.partition(":")
-        if name == "ubifs":
-            for compressor in ("lzo", "lzo_rle", "deflate", "zstd"):
-                machine.insmod(order.get(compressor, []))
-        if not kind:
-            machine.insmod(order.get(name, []))
-            continue
-        machine.insmod(order[name][:-1])
-        bar = machine.sh("d=/sys/bus/pci/devices/0000:00:0a.0; echo 1 >$d/enable; sed -n 3p $d/resource").split()
-        start, end = int(bar[0], 16), int(bar[1], 16)
-        page = 2048 if kind == "nand" else 1
-        machine.sh(f"insmod /lib/test/nasflash.ko phys={start:#x} size={end - start + 1} erasesize=131072 writesize={page}")
 
 
 @dataclass

@@ -136,10 +136,6 @@ class Machine:
         """Process id of the agent, not of a command of the same program."""
         return int(self.sh("for p in $(pidof moorline); do tr '\\0' ' ' </proc/$p/cmdline | grep -q ' agent ' && echo $p; done"))
 
-    def insmod(self, order):
-        for name in order:
-            self.sh(f"[ -d /sys/module/{name} ] || insmod /lib/test/{name}.ko")
-
     # QMP and qtest.
 
     def qmp(self, command, **arguments):

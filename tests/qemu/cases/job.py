@@ -1,6 +1,6 @@
 """What an owner does with the box."""
 from ..bench import expect, wait
-from ..flash import load, nasflash
+from ..flash import nasflash
 
 
 def job(bench):
@@ -32,8 +32,8 @@ def image(bench):
     machine = bench.boot(words=["-drive", f"if=none,id=squash,format=raw,readonly=on,file={bench.image / 'overlay.squashfs'}",
                                 "-device", "virtio-blk-pci,drive=squash,addr=0x8",
                                 "-drive", f"if=none,id=ubi,format=raw,readonly=on,file={ubi}",
-                                "-device", "virtio-blk-pci,drive=ubi,addr=0x9", *nasflash(cells)]).ready()
-    load(bench, "squashfs", "ubifs", "nasflash:nand")
+                                "-device", "virtio-blk-pci,drive=ubi,addr=0x9", *nasflash(cells)],
+                           append="test.flash=raw").ready()
     machine.sh("mkdir -p /mnt/squash /mnt/ubi && mount -t squashfs /dev/vda /mnt/squash")
     machine.sh(f"ubiformat -q -y -f - -S {ubi.stat().st_size} /dev/mtd0 </dev/vdb && ubiattach -m 0 && mount -t ubifs ubi0:moorline /mnt/ubi")
     for place in ("squash", "ubi"):

@@ -65,12 +65,38 @@ pub struct Clock {
     trust: Trust,
     floor: UnixSeconds,
     reading: Reading,
+    told: Option<(UnixSeconds, Mono)>,
 }
+
+/// A system clock this far from what time servers say is wrong: no time zone and no drift explains a day.
+const WRONG_BY: Duration = Duration::from_secs(24 * 3600);
 
 impl Clock {
     /// `floor` starts as the build time.
     pub const fn new(boot: BootId, trust: Trust, floor: UnixSeconds, reading: Reading) -> Self {
-        Self { boot, trust, floor, reading }
+        Self { boot, trust, floor, reading, told: None }
+    }
+
+    /// A time server said, at `mono`, that it was `at`. Nobody vouches for that, so it is good for two things only: judging
+    /// certificates while nothing better is known, and naming a wrong system clock. It never moves the floor.
+    pub fn handle_told(&mut self, at: UnixSeconds, mono: Mono) {
+        self.told = (at >= self.floor).then_some((at, mono));
+    }
+
+    /// The time by what a time server said, carried on to the last reading.
+    pub fn told(&self) -> Option<UnixSeconds> {
+        self.told.map(|(at, mono)| at.after(self.reading.mono.since(mono)))
+    }
+
+    /// What time servers say, if the system clock is far from it.
+    pub fn contradicted(&self) -> Option<UnixSeconds> {
+        let told = self.told().filter(|_| !self.reading.disciplined)?;
+        (told.0.abs_diff(self.reading.system.0) > WRONG_BY.as_secs()).then_some(told)
+    }
+
+    /// What the system clock says, right or wrong.
+    pub const fn system(&self) -> UnixSeconds {
+        self.reading.system
     }
 
     /// Takes in a new look at the clocks. A trusted time moves the floor up.
@@ -103,9 +129,10 @@ impl Clock {
         }
     }
 
-    /// The time at which certificates are judged: max(system clock, floor).
+    /// The time at which certificates are judged: what time servers say if that contradicts the system clock, otherwise
+    /// max(system clock, floor).
     pub fn judged(&self) -> UnixSeconds {
-        self.reading.system.max(self.floor)
+        self.contradicted().unwrap_or(self.reading.system).max(self.floor)
     }
 
     /// All that is known about the present.
@@ -233,6 +260,25 @@ mod tests {
         assert_eq!(clock.floor().0, FLOOR.0 + 500);
         clock.handle_reading(reading(4, FLOOR.0 + 499, true));
         assert_eq!(clock.confidence(), Confidence::Unset, "the clock went back: it is wrong");
+    }
+
+    #[test]
+    fn a_time_server_is_believed_for_certificates_only_and_never_before_the_floor() {
+        let ten_years = 10 * 365 * 24 * 3600;
+        let mut clock = Clock::new(BOOT, Trust::System, FLOOR, reading(10, FLOOR.0 + ten_years, false));
+        clock.handle_told(UnixSeconds(FLOOR.0 + 100), Mono::from_millis(10_000));
+        clock.handle_reading(reading(70, FLOOR.0 + ten_years + 60, false));
+        assert_eq!(clock.contradicted(), Some(UnixSeconds(FLOOR.0 + 160)));
+        // The firmware vouched for the wrong date, which moved the floor: certificates are judged there.
+        assert_eq!(clock.judged(), clock.floor());
+        let mut kernel = Clock::new(BOOT, Trust::Kernel, FLOOR, reading(10, FLOOR.0 + ten_years, false));
+        kernel.handle_told(UnixSeconds(FLOOR.0 + 100), Mono::from_millis(10_000));
+        assert_eq!((kernel.judged(), kernel.floor()), (UnixSeconds(FLOOR.0 + 100), FLOOR));
+        kernel.handle_told(UnixSeconds(FLOOR.0 - 1), Mono::from_millis(10_000));
+        assert_eq!((kernel.told(), kernel.judged()), (None, UnixSeconds(FLOOR.0 + ten_years)));
+        kernel.handle_told(UnixSeconds(FLOOR.0 + 100), Mono::from_millis(10_000));
+        kernel.handle_reading(reading(11, FLOOR.0 + 200, false));
+        assert_eq!(kernel.contradicted(), None, "the clock was put right");
     }
 
     #[test]

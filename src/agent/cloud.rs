@@ -12,10 +12,15 @@ use crate::pairing::handshake::{self, Credential, Grant};
 use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
 use crate::pairing::record::{Device, DeviceId, Label};
+use crate::session::cause::Cause;
 use crate::session::io::Report;
-use crate::session::machine::{Action, PRESENCE_LEASE, Reach};
+use crate::session::io::dns::Overrides;
+use crate::session::io::network;
+use crate::session::machine::Action;
+use crate::session::online::PRESENCE_LEASE;
 use crate::session::packet::Will;
 use crate::session::presence;
+use crate::session::reach::Reach;
 use crate::session::record::{Phase, Transition};
 use crate::session::topics::Kind;
 use crate::units::Mono;
@@ -74,15 +79,57 @@ impl Agent {
         let now = self.now().mono;
         match report {
             Report::Resolved(answer) => self.session.handle_resolved(now, answer, &mut self.random),
-            Report::TlsStarted => self.session.handle_tls_started(now),
+            Report::Opened(peer) => self.session.handle_opened(now, peer),
             Report::Connected => {
                 let payload = presence::payload(false, 0, 0, None);
                 let will = Will { topic: self.session.topics().presence(), payload, delay_s: 0 };
                 self.session.handle_connected(now, will);
             }
             Report::Packet(packet) => self.session.handle_packet(now, packet, &mut self.random),
-            Report::Failed(cause) => self.session.handle_failed(now, cause, &mut self.random),
+            Report::Failed(cause) => {
+                let no_way = matches!(cause, Cause::Unreachable(_));
+                self.session.handle_failed(now, cause, &mut self.random);
+                if no_way {
+                    // Where the broker is is known by now: the route to it is what counts.
+                    self.look_at_network();
+                }
+            }
         }
+    }
+
+    /// Takes the network's picture: at the start, and whenever the kernel rings.
+    pub(super) fn look_at_network(&mut self) {
+        let loopback = self.config.cloud.as_ref().is_none_or(|c| c.url.is_loopback());
+        let now = self.now().mono;
+        let picture = network::look(loopback, self.session.addresses().named());
+        let own = self.transport.local_ip().filter(|ip| !ip.is_loopback());
+        if own.is_some_and(|ip| !picture.addresses.contains(&ip)) && picture.network.reach == Reach::Usable {
+            // Nothing that is sent to the old address will arrive: no reason to wait for silence.
+            self.session.handle_failed(now, Cause::AddressChanged, &mut self.random);
+        }
+        self.session.handle_network(now, picture.network, &mut self.random);
+    }
+
+    /// The independent look at the session: a machine that got stuck is thrown away.
+    pub(super) fn watch_session(&mut self) {
+        let now = self.now().mono;
+        let wanted = self.wants_session() && self.session.reach() == Reach::Usable;
+        if !self.watchdog.handle_look(now, wanted, self.session.confirmed()) {
+            return;
+        }
+        let evidence = format!("no confirmed round trip for long, phase {}", self.session.phase().name());
+        log::error!("session: begun anew: {evidence}");
+        self.tracker.raise(Code::SessionStuck, "", &evidence, now);
+        self.transport.hangup();
+        self.session = super::start::session(&self.config, &self.identity, now);
+        self.look_at_network();
+        self.drive_session();
+    }
+
+    fn overrides(&self) -> Overrides {
+        let servers =
+            self.vault.ledger().cloud().map(|c| c.dns.iter().copied().collect()).unwrap_or_default();
+        Overrides { servers, first: self.session.addresses().is_distrusted() }
     }
 
     /// Whether a session is wanted: configured, switched on, and the store can be believed.
@@ -109,7 +156,10 @@ impl Agent {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Resolve => self.transport.resolve(),
+            Action::Resolve => {
+                let overrides = self.overrides();
+                self.transport.resolve(overrides);
+            }
             Action::Dial(addresses) => self.transport.dial(addresses),
             Action::Hangup if self.session.reach() == Reach::Usable => self.transport.hangup(),
             Action::Hangup => self.transport.hold(),
@@ -142,7 +192,12 @@ impl Agent {
         }
         let stands = matches!(
             transition.to,
-            Phase::Online | Phase::Waiting | Phase::NoLink | Phase::NoAddress | Phase::Disabled
+            Phase::Online
+                | Phase::Waiting
+                | Phase::NoLink
+                | Phase::NoAddress
+                | Phase::NoRoute
+                | Phase::Disabled
         );
         if stands && transition.from != transition.to {
             let event = SessionEvent { phase, cause: cause.map(ToString::to_string) };
@@ -154,6 +209,9 @@ impl Agent {
             Phase::NoAddress => {
                 self.tracker.raise(Code::AddressMissing, "", "no interface has an address", now.mono)
             }
+            Phase::NoRoute => {
+                self.tracker.raise(Code::RouteMissing, "", "the kernel knows no way to the broker", now.mono)
+            }
             Phase::Resolving
             | Phase::Connecting
             | Phase::Tls
@@ -162,18 +220,45 @@ impl Agent {
             | Phase::Waiting => {
                 self.tracker.clear(Code::LinkDown, "");
                 self.tracker.clear(Code::AddressMissing, "");
+                self.tracker.clear(Code::RouteMissing, "");
             }
         }
-        if let Some(code) = cause.and_then(crate::session::cause::Cause::finding) {
+        if let Some(code) = cause.and_then(Cause::finding) {
             self.clear_session_findings(Some(code));
             let evidence = cause.map(ToString::to_string).unwrap_or_default();
             self.tracker.raise(code, "", &evidence, now.mono);
         }
+        self.note_loss(transition);
+        let memory = self.session.addresses().by_memory().map(ToString::to_string);
+        self.hold(
+            transition.to == Phase::Online && memory.is_some(),
+            Code::NameFromMemory,
+            &memory.unwrap_or_default(),
+            now.mono,
+        );
         if transition.to == Phase::Online {
             log::info!("session: online");
             self.told = Told::default();
             self.tell_removed();
         }
+    }
+
+    /// A connection that breaks again and again is one finding, not many.
+    fn note_loss(&mut self, transition: &Transition) {
+        let now = self.now().mono;
+        if let (Phase::Online, Some(cause)) = (transition.from, &transition.cause)
+            && *cause != Cause::Requested
+        {
+            self.losses.note(now, cause);
+        }
+        self.look_at_losses();
+    }
+
+    /// Whether they are few again.
+    pub(super) fn look_at_losses(&mut self) {
+        let now = self.now().mono;
+        let many = self.losses.many(now);
+        self.hold(many.is_some(), Code::SessionUnstable, &many.unwrap_or_default(), now);
     }
 
     /// One cause at a time: a new one takes the place of the last.

@@ -6,6 +6,7 @@ mod cloud;
 mod events;
 mod run;
 mod start;
+mod time;
 mod vault;
 mod views;
 mod watch;
@@ -30,8 +31,10 @@ use crate::pairing::desk::Desk;
 use crate::pairing::plan::Planned;
 use crate::pairing::presence::LastSeen;
 use crate::session::io::Transport;
+use crate::session::losses::Losses;
 use crate::session::machine::Machine;
 use crate::session::tls::Judged;
+use crate::session::watchdog::Watchdog;
 use crate::sys::random::System;
 use crate::sys::root::Root;
 use crate::units::Mono;
@@ -53,6 +56,9 @@ pub struct Agent {
     desk: Desk,
     seen: LastSeen,
     session: Machine,
+    watchdog: Watchdog,
+    losses: Losses,
+    time: time::Question,
     transport: Transport,
     tracker: Tracker,
     events: events::Events,

@@ -19,7 +19,8 @@ use crate::hardware::io::buttons::Buttons;
 use crate::health::finding::Code;
 use crate::pairing::plan;
 use crate::session::io::Report;
-use crate::session::io::network::{self, Bell};
+use crate::session::io::network::Bell;
+use crate::session::io::sntp::Told;
 use crate::sys::notify;
 use crate::sys::signals::Termination;
 
@@ -42,6 +43,8 @@ enum Event {
     Network,
     /// An md array or a disk.
     Arrays,
+    /// A time server answered, or none did.
+    Time(Option<Told>),
     /// A key of an input device.
     Key(String, Key),
     /// Something is due.
@@ -105,6 +108,7 @@ impl Agent {
                     self.look_at_arrays();
                 }
                 Event::Key(device, key) => self.handle_key(&device, key),
+                Event::Time(told) => self.handle_time(told),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -136,12 +140,6 @@ impl Agent {
         self.show_faults();
         self.look_at_clock();
         self.look_at_network();
-    }
-
-    fn look_at_network(&mut self) {
-        let loopback = self.config.cloud.as_ref().is_none_or(|c| c.url.is_loopback());
-        let now = self.now().mono;
-        self.session.handle_reach(now, network::reach(loopback), &mut self.random);
     }
 
     /// What follows from whatever happened, until nothing more follows.
@@ -187,6 +185,9 @@ impl Agent {
         let now = self.now().mono;
         self.session.handle_timeout(now, &mut self.random);
         self.tracker.handle_timeout(now);
+        self.watch_session();
+        self.look_at_losses();
+        self.ask_for_time();
         notify::alive();
         if self.is_array_busy() {
             self.look_at_arrays();
@@ -199,15 +200,16 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..6 {
-            let event = match (sources.turn + source) % 6 {
+        for source in 0..7 {
+            let event = match (sources.turn + source) % 7 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
                 3 => {
                     sources.bell.as_ref().map_or(Poll::Pending, |b| b.poll_rung(cx)).map(|()| Event::Network)
                 }
-                4 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
+                4 => self.poll_time(cx).map(Event::Time),
+                5 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
                     .watch
                     .as_mut()

@@ -25,9 +25,11 @@ use crate::pairing::budget::Budget;
 use crate::pairing::desk::Desk;
 use crate::pairing::presence::LastSeen;
 use crate::session::io::{Endpoint, Transport};
+use crate::session::losses::Losses;
 use crate::session::machine::{Machine, Settings};
-use crate::session::tls::{self, Judged, Roots, TlsError};
+use crate::session::tls::{self, Judged, Roots, TlsError, Wish};
 use crate::session::topics::Topics;
+use crate::session::watchdog::Watchdog;
 use crate::store::io::file::FileError;
 use crate::sys::keyfile::{KeyFileError, load_or_create};
 use crate::sys::root::Root;
@@ -97,6 +99,7 @@ impl Agent {
         let judged = Judged::new(clock.judged());
         let transport = Transport::new(endpoint(&config, &judged)?);
         let session = session(&config, &identity, started);
+        let watchdog = Watchdog::new(config.backoff_max, started);
         let mut tracker = Tracker::default();
         let board = board(&root, &config, &mut tracker, started);
         let lights = Lights::new(root.clone());
@@ -112,6 +115,8 @@ impl Agent {
             desk: Desk::default(),
             seen: LastSeen::default(),
             events: super::events::Events::default(),
+            losses: Losses::default(),
+            time: super::time::Question::default(),
             knocks: cloud::KnockLimit::default(),
             told: cloud::Told::default(),
             _server: server,
@@ -124,6 +129,7 @@ impl Agent {
             identity,
             vault,
             session,
+            watchdog,
             transport,
             tracker,
             board,
@@ -152,14 +158,17 @@ pub(super) fn session(config: &Config, identity: &Identity, now: Mono) -> Machin
     Machine::new(settings, Topics::new(config.topic_prefix.clone(), id), now)
 }
 
-fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, TlsError> {
+pub(super) fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, TlsError> {
     let Some(cloud) = &config.cloud else {
-        return Ok(Endpoint { host: String::new(), port: 0, tls: None, login: None });
+        return Ok(Endpoint { host: String::new(), port: 0, tls: None, path: None, login: None });
     };
     let roots = cloud.ca.as_deref().map_or(Roots::Bundled, Roots::Pem);
-    let tls = if cloud.url.tls { Some(tls::client(&roots, judged.clone())?) } else { None };
+    let url = &cloud.url;
+    let certificate = cloud.certificate.as_ref().map(|c| (c.chain.as_slice(), c.key.reveal().as_bytes()));
+    let wish = Wish { roots, certificate, alpn: tls::alpn(url.port, url.path.is_some()) };
+    let tls = if url.tls { Some(tls::client(&wish, judged.clone())?) } else { None };
     let login = cloud.account.as_ref().map(login);
-    Ok(Endpoint { host: cloud.url.host.clone(), port: cloud.url.port, tls, login })
+    Ok(Endpoint { host: url.host.clone(), port: url.port, tls, path: url.path.clone(), login })
 }
 
 fn login(account: &Account) -> crate::session::io::Account {

@@ -166,16 +166,13 @@ impl Agent {
             online: self.session.is_online(),
             since_s: now.since(self.session.history().since()).as_secs(),
             confirmed_s: self.session.confirmed().map(|at| now.since(at).as_secs()),
+            keepalive_s: self.session.keepalive().as_secs(),
+            by_memory: self.session.addresses().by_memory().is_some(),
             next_try_in_s: self.session.next_try().map(|at| at.since(now).as_secs()),
             last_failure: failure,
             mode: owner.map(|c| c.mode).unwrap_or_default().name(),
             dns: owner.map(|c| c.dns.iter().map(ToString::to_string).collect()).unwrap_or_default(),
-            broker_limits: self.session.welcome().map(|w| api::BrokerLimits {
-                receive_maximum: w.receive_max,
-                maximum_packet_size: w.packet_max,
-                retain_available: w.retain,
-                server_keepalive_s: w.keepalive_s,
-            }),
+            broker_limits: self.session.welcome().map(broker_limits),
             counters: api::Counters {
                 attempts: counters.attempts,
                 connects: counters.connects,
@@ -301,6 +298,20 @@ impl Agent {
                 .map(|r| api::Rtc { device: r.device, name: r.name, sets_clock: r.sets_clock })
                 .collect(),
         }
+    }
+}
+
+fn broker_limits(welcome: &crate::session::packet::Welcome) -> api::BrokerLimits {
+    api::BrokerLimits {
+        mqtt: welcome.level.name(),
+        receive_maximum: welcome.receive_max,
+        maximum_packet_size: welcome.packet_max,
+        retain_available: welcome.retain,
+        server_keepalive_s: welcome.keepalive_s,
+        session_expiry_s: welcome.session_expiry_s,
+        wildcards_available: welcome.wildcards,
+        shared_available: welcome.shared,
+        switched_off: welcome.switched_off().collect(),
     }
 }
 

@@ -64,6 +64,7 @@ impl Agent {
         if after != before {
             log::info!("the clock is {} now, it was {}", after.name(), before.name());
         }
+        self.judge_clock();
         let (unset, unconfirmed) = match after {
             Confidence::Synced => (false, false),
             Confidence::Floor => (false, true),

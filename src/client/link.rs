@@ -1,12 +1,15 @@
 //! A device's connection to the broker: log in, subscribe, publish, receive. A shell over the session's transport.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::random::{self, Random};
-use crate::session::cause::Cause;
+use crate::session::cause::{Cause, UNSUPPORTED_VERSION};
+use crate::session::io::dns::Overrides;
 use crate::session::io::{Endpoint, Report, Transport};
-use crate::session::packet::{Inbound, Outbound};
+use crate::session::packet::{Inbound, Level, Outbound};
+use crate::session::race;
 use crate::session::topics::Topic;
 
 /// Longest wait for each answer of the network or the broker.
@@ -20,33 +23,49 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects and logs in.
+    /// Connects and logs in: with MQTT 5, or with 3.1.1 to a broker that refuses that.
     ///
     /// # Errors
     /// Why not.
     pub async fn open(endpoint: Endpoint, random: &mut dyn Random) -> Result<Self, Cause> {
         let mut transport = Transport::new(endpoint);
-        transport.resolve();
+        transport.resolve(Overrides::default());
         let addresses = match report(&mut transport).await? {
-            Report::Resolved(answer) => answer?,
+            Report::Resolved(answer) => race::order(&answer?, None),
             other => return Err(out_of_place(other)),
         };
-        transport.dial(addresses);
-        loop {
-            match report(&mut transport).await? {
-                Report::TlsStarted => {}
-                Report::Connected => break,
-                other => return Err(out_of_place(other)),
-            }
-        }
         let mut client_id = heapless::String::<23>::new();
         for byte in random::bytes::<20>(random) {
             // 20 characters fit; `a` to `p` are allowed everywhere.
             let _ = client_id.push(char::from(b'a' + (byte & 15)));
         }
-        transport.send(&Outbound::Connect { client_id, keepalive_s: KEEPALIVE_S, will: None });
-        match report(&mut transport).await? {
-            Report::Packet(Inbound::Welcome(_)) => Ok(Self { transport }),
+        let mut link = Self { transport };
+        match link.log_in(addresses.clone(), Level::V5, client_id.clone()).await {
+            Err(Cause::Rejected(UNSUPPORTED_VERSION) | Cause::Closed) => {
+                link.log_in(addresses, Level::V311, client_id).await?;
+            }
+            done => done?,
+        }
+        Ok(link)
+    }
+
+    async fn log_in(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        level: Level,
+        client_id: heapless::String<23>,
+    ) -> Result<(), Cause> {
+        self.transport.dial(addresses);
+        loop {
+            match report(&mut self.transport).await? {
+                Report::Opened(_) => {}
+                Report::Connected => break,
+                other => return Err(out_of_place(other)),
+            }
+        }
+        self.transport.send(&Outbound::Connect { level, client_id, keepalive_s: KEEPALIVE_S, will: None });
+        match report(&mut self.transport).await? {
+            Report::Packet(Inbound::Welcome(_)) => Ok(()),
             Report::Packet(Inbound::Rejected(code)) => Err(Cause::Rejected(code)),
             other => Err(out_of_place(other)),
         }
@@ -87,7 +106,7 @@ impl Link {
                         }
                         return Ok(Some(payload));
                     }
-                    Report::Packet(Inbound::Disconnect(code)) => return Err(Cause::Ended(code)),
+                    Report::Packet(Inbound::Disconnect { reason, .. }) => return Err(Cause::Ended(reason)),
                     Report::Packet(_) => {}
                     other => return Err(out_of_place(other)),
                 }
@@ -129,8 +148,8 @@ async fn report(transport: &mut Transport) -> Result<Report, Cause> {
 fn out_of_place(report: Report) -> Cause {
     match report {
         Report::Failed(cause) | Report::Resolved(Err(cause)) => cause,
-        Report::Packet(Inbound::Disconnect(code)) => Cause::Ended(code),
-        Report::Resolved(Ok(_)) | Report::TlsStarted | Report::Connected | Report::Packet(_) => {
+        Report::Packet(Inbound::Disconnect { reason, .. }) => Cause::Ended(reason),
+        Report::Resolved(Ok(_)) | Report::Opened(_) | Report::Connected | Report::Packet(_) => {
             Cause::Protocol("a packet out of place")
         }
     }

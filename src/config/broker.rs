@@ -1,4 +1,4 @@
-//! Where a broker is: `mqtts://host[:port]` or `mqtt://host[:port]`. A core.
+//! Where a broker is: `mqtts://host[:port]`, `wss://host[:port]/path`, or the same without TLS. A core.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,17 +12,22 @@ pub struct BrokerUrl {
     pub port: u16,
     /// Whether TLS is spoken.
     pub tls: bool,
+    /// MQTT over WebSocket, at this path; otherwise MQTT alone.
+    pub path: Option<String>,
 }
+
+/// Longest path of a WebSocket.
+const PATH_MAX: usize = 200;
 
 /// What is wrong with a broker's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
     /// Another scheme, or none.
-    #[error("a broker's address begins with mqtts:// (or mqtt:// on this machine)")]
+    #[error("a broker's address begins with mqtts:// or wss:// (or mqtt:// or ws:// on this machine)")]
     Scheme,
-    /// WebSocket.
-    #[error("MQTT over WebSocket is not supported by this version; use mqtts://")]
-    WebSocket,
+    /// Not a path.
+    #[error("the path of a WebSocket is at most 200 printable characters without ? and #")]
+    Path,
     /// No host, or not a name.
     #[error("the host is missing or is not a name or an IP address")]
     Host,
@@ -39,23 +44,37 @@ impl std::str::FromStr for BrokerUrl {
 
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         let (scheme, rest) = text.split_once("://").ok_or(BadUrl::Scheme)?;
-        let tls = match scheme {
-            "mqtts" => true,
-            "mqtt" => false,
-            "ws" | "wss" => return Err(BadUrl::WebSocket),
+        let (tls, websocket) = match scheme {
+            "mqtts" => (true, false),
+            "mqtt" => (false, false),
+            "wss" => (true, true),
+            "ws" => (false, true),
             _ => return Err(BadUrl::Scheme),
         };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains(['/', '@', '?', '#']) {
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains(['@', '?', '#']) || (!websocket && !path.is_empty()) {
             return Err(BadUrl::Extra);
         }
-        let (host, port) = split_port(rest)?;
+        let fits = |b: u8| b.is_ascii_graphic() && b != b'?' && b != b'#';
+        if path.len() >= PATH_MAX || !path.bytes().all(fits) {
+            return Err(BadUrl::Path);
+        }
+        let (host, port) = split_port(authority)?;
         let port = match port {
             Some(text) => text.parse().ok().filter(|p| *p != 0).ok_or(BadUrl::Port)?,
-            None if tls => 8883,
-            None => 1883,
+            None => default_port(tls, websocket),
         };
-        Ok(Self { host, port, tls })
+        Ok(Self { host, port, tls, path: websocket.then(|| format!("/{path}")) })
+    }
+}
+
+/// IANA's for MQTT; HTTP's for WebSockets (RFC 6455, 11.1).
+const fn default_port(tls: bool, websocket: bool) -> u16 {
+    match (tls, websocket) {
+        (true, false) => 8883,
+        (false, false) => 1883,
+        (true, true) => 443,
+        (false, true) => 80,
     }
 }
 
@@ -86,11 +105,17 @@ impl BrokerUrl {
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        let scheme = match (self.tls, &self.path) {
+            (true, None) => "mqtts",
+            (false, None) => "mqtt",
+            (true, Some(_)) => "wss",
+            (false, Some(_)) => "ws",
+        };
+        let path = self.path.as_deref().unwrap_or_default();
         if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}://[{}]:{}{path}", self.host, self.port)
         } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
+            write!(f, "{scheme}://{}:{}{path}", self.host, self.port)
         }
     }
 }
@@ -112,7 +137,13 @@ mod tests {
         check("mqtts://[::1]:8883", Ok("mqtts://[::1]:8883"));
         check("broker.example", Err(BadUrl::Scheme));
         check("https://broker.example", Err(BadUrl::Scheme));
-        check("wss://broker.example/mqtt", Err(BadUrl::WebSocket));
+        check("wss://broker.example/mqtt", Ok("wss://broker.example:443/mqtt"));
+        check("wss://broker.example", Ok("wss://broker.example:443/"));
+        check("ws://127.0.0.1:9001/a/b", Ok("ws://127.0.0.1:9001/a/b"));
+        check("wss://[::1]/mqtt", Ok("wss://[::1]:443/mqtt"));
+        check("wss://a/b?c", Err(BadUrl::Path));
+        check("wss://a/b c", Err(BadUrl::Path));
+        check("mqtts://a/b", Err(BadUrl::Extra));
         check("mqtts://", Err(BadUrl::Host));
         check("mqtts://a b", Err(BadUrl::Host));
         check("mqtts://[zz]:1", Err(BadUrl::Host));

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::parse::{Raw, RawLogin, parse};
+use super::parse::{Raw, RawCertificate, RawLogin, parse};
 use super::secret::Secret;
-use super::{Account, Cloud, Config};
+use super::{Account, ClientCertificate, Cloud, Config};
 use crate::typed_toml::{At, Fault, Reader};
 
 /// Largest configuration file and largest CA file in bytes.
@@ -75,10 +75,11 @@ fn read(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, String> {
 fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
     let login = raw.cloud.login.as_ref().and_then(|l| account(l, reader));
     let ca = raw.cloud.ca_file.as_ref().and_then(|f| ca(f, reader));
+    let certificate = raw.cloud.certificate.as_ref().and_then(|c| certificate(c, reader));
     let device_access = raw.cloud.device_access.as_ref().and_then(|l| account(l, reader));
     Config {
         name: raw.name.unwrap_or_else(|| hostname.to_owned()),
-        cloud: raw.cloud.broker.map(|url| Cloud { url, account: login, ca }),
+        cloud: raw.cloud.broker.map(|url| Cloud { url, account: login, ca, certificate }),
         cloud_enabled: raw.cloud.enabled,
         topic_prefix: raw.cloud.topic_prefix,
         device_access,
@@ -94,6 +95,7 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         max_connections: raw.max_connections,
         board: raw.board,
         trust: raw.trust,
+        time_servers: raw.time_servers,
         log: raw.log,
         services: raw.services,
     }
@@ -110,9 +112,7 @@ fn account(login: &RawLogin, reader: &mut Reader<'_>) -> Option<Account> {
             return None;
         }
     };
-    if fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0) {
-        let help = format!("chmod 600 {file}");
-        reader.complain(*at, "secret-exposed", format!("{file} can be read by everybody"), help);
+    if is_exposed(&login.password_file, reader) {
         return None;
     }
     let Some(password) = Secret::from_file_content(&bytes) else {
@@ -121,6 +121,54 @@ fn account(login: &RawLogin, reader: &mut Reader<'_>) -> Option<Account> {
         return None;
     };
     Some(Account { user: login.user.clone(), password })
+}
+
+fn is_exposed(file: &At<String>, reader: &mut Reader<'_>) -> bool {
+    let exposed = fs::metadata(&file.value).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
+    if exposed {
+        let help = format!("chmod 600 {}", file.value);
+        reader.complain(file.at, "secret-exposed", format!("{} can be read by everybody", file.value), help);
+    }
+    exposed
+}
+
+/// Chain and key; whether they belong together shows when TLS is set up.
+fn certificate(files: &RawCertificate, reader: &mut Reader<'_>) -> Option<ClientCertificate> {
+    let chain = ca(&files.chain, reader);
+    let key = match read(Path::new(&files.key.value), FILE_MAX) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            let help = "name the file with the private key of the certificate, in PEM form".into();
+            reader.complain(files.key.at, "unreadable-file", format!("{} {why}", files.key.value), help);
+            return None;
+        }
+    };
+    if is_exposed(&files.key, reader) {
+        return None;
+    }
+    let Some(key) = Secret::from_pem(&key).filter(is_key) else {
+        let help = "it must hold a private key in PEM form, without a password".into();
+        reader.complain(
+            files.key.at,
+            "bad-secret",
+            format!("{} holds no private key", files.key.value),
+            help,
+        );
+        return None;
+    };
+    let chain = chain?;
+    if let Err(error) = crate::session::tls::certified(&chain, key.reveal().as_bytes()) {
+        let help = "name a certificate (X.509 version 3) and the key it was made with".into();
+        reader.complain(files.chain.at, "bad-certificate", error.to_string(), help);
+        return None;
+    }
+    Some(ClientCertificate { chain, key })
+}
+
+fn is_key(key: &Secret) -> bool {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject;
+    PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).is_ok()
 }
 
 fn ca(file: &At<String>, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
@@ -136,7 +184,7 @@ fn ca(file: &At<String>, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
             None
         }
         Err(why) => {
-            let help = "name the file with your broker's CA certificate, or leave ca_file out".into();
+            let help = "name a file with a certificate in PEM form, or leave the key out".into();
             reader.complain(file.at, "unreadable-file", format!("{} {why}", file.value), help);
             None
         }
@@ -214,7 +262,14 @@ mod tests {
             &["unknown-key", "bad-value", "wrong-type"],
         );
         codes("[cloud]\nbroker = \"http://x\"\n", &["bad-broker"]);
-        codes("[cloud]\nbroker = \"wss://x/mqtt\"\n", &["bad-broker"]);
+        codes("[cloud]\nbroker = \"wss://x/mqtt?y\"\n", &["bad-broker"]);
+        codes("[cloud]\nbroker = \"ws://broker.example/mqtt\"\n", &["plaintext"]);
+        codes("[cloud]\nbroker = \"mqtts://b\"\nclient_cert_file = \"/x\"\n", &["impossible"]);
+        let both = "client_cert_file = \"/nonexistent\"\nclient_key_file = \"DIR/good\"\n";
+        codes(&format!("[cloud]\nbroker = \"mqtts://b\"\n{both}"), &["unreadable-file", "bad-secret"]);
+        let open = both.replace("good", "open");
+        codes(&format!("[cloud]\nbroker = \"mqtts://b\"\n{open}"), &["unreadable-file", "secret-exposed"]);
+        codes("[clock]\ntime_servers = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n", &["too-many"]);
         codes("[cloud]\nbroker = \"mqtt://broker.example\"\n", &["plaintext"]);
         codes("[cloud]\nbroker = \"mqtt://127.0.0.1\"\nca_file = \"/x\"\n", &["impossible"]);
         codes("[cloud]\nca_file = \"/nonexistent\"\nbroker = \"mqtts://b\"\n", &["unreadable-file"]);

@@ -50,6 +50,8 @@ pub struct Config {
     pub board: Option<String>,
     /// Who vouches for the clock.
     pub trust: Trust,
+    /// Time servers, names or addresses; empty: the broker's host.
+    pub time_servers: Vec<String>,
     /// What is logged.
     pub log: log::LevelFilter,
     /// Services that devices may reach.
@@ -65,6 +67,17 @@ pub struct Cloud {
     pub account: Option<Account>,
     /// CA certificates (PEM); `None`: the bundled roots.
     pub ca: Option<Vec<u8>>,
+    /// Our certificate and its key (PEM), for brokers that want one.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// What the NAS shows a broker that asks who it is.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The chain, PEM.
+    pub chain: Vec<u8>,
+    /// The private key, PEM.
+    pub key: Secret,
 }
 
 /// A broker account.

@@ -36,6 +36,8 @@ pub struct Raw {
     pub board: Option<String>,
     /// `clock.trust`.
     pub trust: Trust,
+    /// `clock.time_servers`.
+    pub time_servers: Vec<String>,
     /// `log.level`.
     pub log: log::LevelFilter,
     /// `[[service]]`.
@@ -53,6 +55,8 @@ pub struct RawCloud {
     pub login: Option<RawLogin>,
     /// `ca_file`.
     pub ca_file: Option<At<String>>,
+    /// `client_cert_file` and `client_key_file`.
+    pub certificate: Option<RawCertificate>,
     /// `topic_prefix`.
     pub topic_prefix: heapless::String<32>,
     /// `keepalive_s`.
@@ -72,6 +76,15 @@ pub struct RawLogin {
     pub user: String,
     /// Where the password is.
     pub password_file: At<String>,
+}
+
+/// The files of a client certificate.
+#[derive(Clone, Debug)]
+pub struct RawCertificate {
+    /// The chain.
+    pub chain: At<String>,
+    /// Its key.
+    pub key: At<String>,
 }
 
 /// Reads the text.
@@ -94,6 +107,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         enabled: true,
         login: None,
         ca_file: None,
+        certificate: None,
         topic_prefix: prefix("moorline"),
         keepalive_s: 60,
         backoff_max_s: 300,
@@ -106,7 +120,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
     let (socket, group, admins, max_connections) =
         control.unwrap_or_else(|| (SOCKET.into(), GROUP.into(), Vec::new(), 16));
     let board = section(r, &mut root, "board", |r, t| t.string(r, "id")).flatten();
-    let trust = section(r, &mut root, "clock", clock).unwrap_or(Trust::Kernel);
+    let (trust, time_servers) = section(r, &mut root, "clock", clock).unwrap_or((Trust::Kernel, Vec::new()));
     let log = section(r, &mut root, "log", log_level).unwrap_or(log::LevelFilter::Info);
     let services = services(r, &mut root);
     root.finish(r);
@@ -123,6 +137,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         max_connections,
         board,
         trust,
+        time_servers,
         log,
         services,
     }
@@ -168,6 +183,7 @@ fn cloud<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> RawCloud {
         enabled: t.boolean(r, "enabled").is_none_or(|b| b.value),
         login: login(r, t, "cloud"),
         ca_file: t.string(r, "ca_file"),
+        certificate: certificate(r, t),
         topic_prefix: topic_prefix(r, t),
         keepalive_s: number(r, t, "keepalive_s", 10, 240, 60),
         backoff_max_s: number(r, t, "backoff_max_s", 1, 3600, 300),
@@ -175,13 +191,30 @@ fn cloud<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> RawCloud {
         device_access: section(r, t, "device_access", |r, t| login(r, t, "cloud.device_access")).flatten(),
         broker,
     };
-    if let (Some(ca), Some(url)) = (&cloud.ca_file, &cloud.broker)
-        && !url.tls
-    {
-        let help = "use mqtts://, or leave ca_file out".into();
-        r.complain(ca.at, "impossible", "cloud.ca_file has no use without TLS".into(), help);
+    let chain = cloud.certificate.as_ref().map(|c| (&c.chain, "client_cert_file"));
+    for (file, key) in cloud.ca_file.as_ref().map(|f| (f, "ca_file")).into_iter().chain(chain) {
+        if cloud.broker.as_ref().is_some_and(|url| !url.tls) {
+            let help = format!("use mqtts:// or wss://, or leave {key} out");
+            r.complain(file.at, "impossible", format!("cloud.{key} has no use without TLS"), help);
+        }
     }
     cloud
+}
+
+/// Both or none.
+fn certificate<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Option<RawCertificate> {
+    let chain = t.string(r, "client_cert_file");
+    let key = t.string(r, "client_key_file");
+    match (chain, key) {
+        (Some(chain), Some(key)) => Some(RawCertificate { chain, key }),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            let message = "cloud.client_cert_file and cloud.client_key_file stand without each other";
+            let help = "name both the certificate and its key, or neither".into();
+            r.complain(one.at, "impossible", message.into(), help);
+            None
+        }
+    }
 }
 
 fn broker<'t>(r: &mut Reader<'t>, t: &mut Table<'t>, plaintext: bool) -> Option<BrokerUrl> {
@@ -300,8 +333,13 @@ fn control<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Control {
     (socket, group, admins.into_iter().map(|a| a.value).collect(), max)
 }
 
-fn clock<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Trust {
-    match t.string(r, "trust") {
+fn clock<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (Trust, Vec<String>) {
+    let servers = t.strings(r, "time_servers").map(|s| s.value).unwrap_or_default();
+    if let Some(surplus) = servers.get(TIME_SERVERS_MAX) {
+        let help = format!("name at most {TIME_SERVERS_MAX}");
+        r.complain(surplus.at, "too-many", "clock.time_servers has too many servers".into(), help);
+    }
+    let trust = match t.string(r, "trust") {
         None => Trust::Kernel,
         Some(text) => match text.value.as_str() {
             "kernel" => Trust::Kernel,
@@ -312,8 +350,12 @@ fn clock<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Trust {
                 Trust::Kernel
             }
         },
-    }
+    };
+    (trust, servers.into_iter().map(|s| s.value).collect())
 }
+
+/// Time servers that are asked.
+const TIME_SERVERS_MAX: usize = 4;
 
 fn log_level<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> log::LevelFilter {
     let Some(text) = t.string(r, "level") else { return log::LevelFilter::Info };

@@ -1,4 +1,4 @@
-//! Passwords: read from a file of their own, wiped from memory, never printed.
+//! Passwords and keys: read from a file of their own, wiped from memory, never printed.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// Longest password in bytes.
 pub const SECRET_MAX: usize = 256;
 
-/// A password. Its `Debug` shows nothing.
+/// A password or a private key. Its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -22,7 +22,12 @@ impl Secret {
         }
     }
 
-    /// The password, for the one place that sends it.
+    /// A private key in PEM form; `None` if it is not text.
+    pub fn from_pem(bytes: &[u8]) -> Option<Self> {
+        std::str::from_utf8(bytes).ok().map(|text| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The password or key, for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

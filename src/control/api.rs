@@ -73,6 +73,10 @@ pub struct Cloud {
     /// How long ago the last round trip was confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed_s: Option<u64>,
+    /// Present interval between signs of life on a quiet connection.
+    pub keepalive_s: u64,
+    /// Whether the session goes by an address of before, since no name server gave one.
+    pub by_memory: bool,
     /// When the next attempt begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_in_s: Option<u64>,
@@ -105,6 +109,8 @@ pub struct Failure {
 /// What the broker said at connect.
 #[derive(Clone, Debug, Serialize)]
 pub struct BrokerLimits {
+    /// The protocol: `5` or `3.1.1`.
+    pub mqtt: &'static str,
     /// Messages at QoS 1 that may be in flight.
     pub receive_maximum: u16,
     /// Largest packet in bytes.
@@ -115,6 +121,15 @@ pub struct BrokerLimits {
     /// Seconds, if it wants its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_keepalive_s: Option<u16>,
+    /// Seconds that it keeps a lost session, if it insists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_expiry_s: Option<u32>,
+    /// Whether it takes wildcards in filters; nothing here needs them.
+    pub wildcards_available: bool,
+    /// Whether it takes shared subscriptions; nothing here needs them.
+    pub shared_available: bool,
+    /// What is switched off because of all that, in words.
+    pub switched_off: Vec<&'static str>,
 }
 
 /// Session counters.

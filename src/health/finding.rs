@@ -108,6 +108,9 @@ catalogue! {
     ClockUnset "clock-unset" Warning after 60 s, hidden by []:
         "The NAS does not know the date",
         "The clock stands before the date this software was made. Switch on time synchronisation (NTP) on the NAS, or set the clock; until then no dates are shown.";
+    ClockWrong "clock-wrong" Warning after 0 s, hidden by [ClockUnset]:
+        "The NAS's date is wrong",
+        "Switch on time synchronisation (NTP) on the NAS, or set the date. Until then the agent goes by the time servers named in the evidence.";
     ClockUnconfirmed "clock-unconfirmed" Info after 600 s, hidden by [ClockUnset]:
         "Nobody vouches for the NAS's clock",
         "Switch on time synchronisation (NTP) on the NAS; until then no dates are shown.";
@@ -123,63 +126,108 @@ catalogue! {
     AddressMissing "address-missing" Error after 5 s, hidden by [LinkDown]:
         "The NAS has no network address",
         "The router gave no address. Restart the router, or check the NAS's network settings.";
-    DnsNameUnknown "dns-name-unknown" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    RouteMissing "route-missing" Error after 2 s, hidden by [LinkDown AddressMissing]:
+        "No route leads to the internet",
+        "The NAS has an address but no default route: check the gateway in the NAS's network settings, or restart the router.";
+    DnsNameUnknown "dns-name-unknown" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker's name does not exist",
         "Check the broker's name in the agent's configuration. If it is right, the name server of the router answers wrongly: set another one on the NAS.";
-    DnsFailed "dns-failed" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    DnsFailed "dns-failed" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The name servers do not answer",
         "Check that the router is online. If it is, set another name server on the NAS.";
-    BrokerRefused "broker-refused" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    BrokerRefused "broker-refused" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker's port is closed",
         "The broker's computer answers, but no broker listens there. Check broker and port in the agent's configuration, or wait until the broker is started again.";
-    BrokerUnreachable "broker-unreachable" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    BrokerUnreachable "broker-unreachable" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker cannot be reached",
         "Check that the router is online and that its firewall lets the NAS out to the broker's port.";
-    TlsNotYetValid "tls-not-yet-valid" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    TlsNotYetValid "tls-not-yet-valid" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing ClockUnset ClockWrong]:
         "The broker's certificate is not valid yet",
         "Most likely the NAS's clock is behind: switch on time synchronisation (NTP). If the date is right, the broker's operator must renew the certificate.";
-    TlsExpired "tls-expired" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    TlsExpired "tls-expired" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing ClockWrong]:
         "The broker's certificate has expired",
         "If the NAS's date is right, the broker's operator must renew the certificate. If it is ahead, correct it.";
-    TlsWrongName "tls-wrong-name" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    TlsWrongName "tls-wrong-name" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker's certificate is for another name",
         "Check the broker's name in the agent's configuration. If it is right, something between the NAS and the broker intercepts the connection.";
-    TlsUnknownIssuer "tls-unknown-issuer" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    TlsUnknownIssuer "tls-unknown-issuer" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker's certificate is not trusted",
         "For a broker of your own, name its CA certificate in the configuration ([cloud] ca_file). Otherwise something between the NAS and the broker intercepts the connection.";
-    TlsFailed "tls-failed" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    TlsFailed "tls-failed" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "No secure connection to the broker",
         "The broker must speak TLS 1.3 on this port. The evidence has its own words.";
-    BrokerCredentialsRefused "broker-credentials-refused" Error after 0 s, hidden by [LinkDown AddressMissing]:
+    BrokerCredentialsRefused "broker-credentials-refused" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker refuses the NAS's user name or password",
         "Check user and password_file in the agent's configuration with the broker's operator.";
-    BrokerNotAuthorized "broker-not-authorized" Error after 0 s, hidden by [LinkDown AddressMissing]:
+    BrokerNotAuthorized "broker-not-authorized" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker does not let the NAS in",
         "The account exists but may not log in: ask the broker's operator.";
-    TopicRightsMissing "topic-rights-missing" Error after 0 s, hidden by [LinkDown AddressMissing]:
+    TopicRightsMissing "topic-rights-missing" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The NAS may not use its topics at the broker",
         "The broker's access rules must let this NAS read and write its topics; docs/broker.md has the rules.";
-    EchoLost "echo-lost" Error after 0 s, hidden by [LinkDown AddressMissing]:
+    EchoLost "echo-lost" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker does not deliver the NAS's messages",
         "The broker accepts messages and drops them: its access rules must let this NAS write its topics; docs/broker.md has the rules.";
-    BrokerBusy "broker-busy" Warning after 30 s, hidden by [LinkDown AddressMissing]:
+    BrokerBusy "broker-busy" Warning after 30 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker is busy",
         "Nothing to do here: the NAS keeps trying at growing intervals.";
-    BrokerRejected "broker-rejected" Error after 0 s, hidden by [LinkDown AddressMissing]:
+    BrokerRejected "broker-rejected" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker rejects the session",
         "The evidence has the broker's reason; its operator can tell more.";
-    BrokerSilent "broker-silent" Error after 5 s, hidden by [LinkDown AddressMissing]:
+    BrokerSilent "broker-silent" Error after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker does not answer",
         "The connection opens but nothing comes back. Check that the router is online; if it is, the broker or something before it hangs.";
-    BrokerClosed "broker-closed" Warning after 5 s, hidden by [LinkDown AddressMissing]:
+    BrokerClosed "broker-closed" Warning after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker closes the connection",
         "It may be restarting. If this lasts, ask the broker's operator.";
-    BrokerProtocol "broker-protocol-error" Error after 0 s, hidden by [LinkDown AddressMissing]:
-        "What answers is not an MQTT 5 broker",
+    BrokerProtocol "broker-protocol-error" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "What answers is not an MQTT broker",
         "Check broker and port in the agent's configuration.";
     BoxResources "box-resources" Error after 0 s, hidden by []:
         "The NAS has run out of memory or file handles",
         "Restart the NAS. If it happens again, send a report.";
+    NameFromMemory "dns-name-from-memory" Warning after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "Remote access goes by an old address of the broker",
+        "It works, but the name servers do not give the broker's address. Check that the router is online, or set another name server with `moorline cloud dns`.";
+    SessionUnstable "session-unstable" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The connection to the broker breaks again and again",
+        "The evidence has the last cause. If the NAS is the only one that is affected, look at the router and its cable; otherwise ask the broker's operator.";
+    SessionStuck "session-stuck" Warning after 0 s, hidden by []:
+        "The session had to be begun anew",
+        "This should not happen: send a report (`moorline report`).";
+    DnsServerSilent "dns-server-silent" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "A name server does not answer",
+        "Take it out of the NAS's network settings, or restart the router if it is the router's.";
+    DnsServerBad "dns-server-bad" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "A name server answers with errors",
+        "Set another name server on the NAS or in the router, or give the agent one of its own with `moorline cloud dns`.";
+    DnsHijacked "dns-hijacked" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "A name server gives a false address",
+        "The name leads to somebody else than the broker. Set another name server on the NAS, or give the agent one of its own with `moorline cloud dns`.";
+    CaptivePortal "captive-portal" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The network wants somebody to log in first",
+        "Open a web page from another device in the same network and log in there, or ask the network's operator to let the NAS through.";
+    Ipv6Broken "ipv6-broken" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "IPv6 is there but leads nowhere",
+        "It works by IPv4. Restart the router; if it stays, switch IPv6 off on the NAS or ask the internet provider.";
+    Ipv4Broken "ipv4-broken" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "IPv4 is there but leads nowhere",
+        "It works by IPv6. Restart the router; if it stays, ask the internet provider.";
+    NetworkSlow "network-slow" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The way to the broker is slow or lossy",
+        "It works, but slowly. Look for something that uses up the internet connection, or restart the router.";
+    RouterNoMapping "router-no-mapping" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The router opens no port for the NAS",
+        "Not needed: devices reach the NAS through the broker. For a direct path switch on UPnP or NAT-PMP in the router.";
+    RouterDoubleNat "router-double-nat" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The router stands behind another router",
+        "Not needed: devices reach the NAS through the broker. For a direct path set the first router to bridge mode.";
+    RouterCarrierNat "router-carrier-nat" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The internet provider gives no address of one's own",
+        "Not needed: devices reach the NAS through the broker. For a direct path ask the provider for an address of your own.";
+    ServiceDown "service-down" Warning after 0 s, hidden by []:
+        "A service of the NAS does not answer",
+        "Restart that service on the NAS; the evidence names it.";
     BoardUnknown "board-unknown" Info after 0 s, hidden by []:
         "This NAS model is not known",
         "Lights and bays are not shown. Add a board description to the firmware (docs/boards.md) or send a report.";
@@ -199,7 +247,11 @@ mod tests {
     fn names_are_unique_kebab_case_and_match_their_rows() {
         for (i, entry) in CATALOGUE.iter().enumerate() {
             assert_eq!(entry.code.entry().name, entry.name);
-            assert!(entry.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", entry.name);
+            assert!(
+                entry.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                entry.name
+            );
             assert!(CATALOGUE.iter().skip(i + 1).all(|other| other.name != entry.name), "{}", entry.name);
         }
     }

@@ -38,6 +38,16 @@ pub enum TlsFault {
     Other(heapless::String<96>),
 }
 
+impl TlsFault {
+    /// Whether another date could cure it.
+    pub const fn is_about_dates(&self) -> bool {
+        match self {
+            Self::Expired | Self::NotYetValid => true,
+            Self::WrongName | Self::UnknownIssuer | Self::Other(_) => false,
+        }
+    }
+}
+
 /// Why an attempt failed or a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -47,6 +57,10 @@ pub enum Cause {
     LinkLost,
     /// The last address went away.
     AddressLost,
+    /// No way leads to the broker: the default route is missing.
+    RouteLost,
+    /// The address that the session went out from is no longer the NAS's.
+    AddressChanged,
     /// The name servers say that the broker's name does not exist.
     NameUnknown,
     /// The name servers gave no answer.
@@ -59,6 +73,8 @@ pub enum Cause {
     TimedOut(Step),
     /// The handshake failed.
     Tls(TlsFault),
+    /// The WebSocket upgrade was answered with this HTTP status.
+    Upgrade(u16),
     /// CONNACK with this reason code (MQTT 5, 3.2.2.2).
     Rejected(u8),
     /// DISCONNECT with this reason code (MQTT 5, 3.14.2.1).
@@ -79,14 +95,26 @@ pub enum Cause {
 
 /// MQTT 5 reason code: Session taken over.
 pub const TAKEN_OVER: u8 = 0x8e;
+/// MQTT 5 reason code: Unsupported Protocol Version.
+pub const UNSUPPORTED_VERSION: u8 = 0x84;
+/// MQTT 5 reason code: Keep Alive timeout.
+pub const KEEPALIVE_TIMEOUT: u8 = 0x8d;
 
 impl Cause {
     /// What kind of wait it calls for. `was_online`: the session had been confirmed before.
     pub const fn retry(&self, was_online: bool) -> Retry {
         match self {
-            Self::Requested => Retry::Now,
-            // The wait ends at link-up or with an address, whatever was drawn.
-            Self::LinkLost | Self::AddressLost => Retry::Backoff,
+            Self::Requested | Self::AddressChanged => Retry::Now,
+            // The wait ends at link-up, with an address or a route, whatever was drawn.
+            Self::LinkLost | Self::AddressLost | Self::RouteLost => Retry::Local,
+            // Nobody but the own network has been asked yet.
+            Self::NameUnknown
+            | Self::NameServers(_)
+            | Self::TimedOut(Step::Resolving)
+            | Self::Unreachable(_)
+            | Self::Box(_) => Retry::Local,
+            // Answered by a lower profile of the protocol, at once.
+            Self::Rejected(UNSUPPORTED_VERSION) => Retry::Backoff,
             Self::Rejected(code) | Self::Ended(code) => match code {
                 &TAKEN_OVER => Retry::Clone,
                 // Server unavailable, busy, shutting down, moved, quota, rate: it will pass.
@@ -95,21 +123,17 @@ impl Cause {
             },
             Self::SubscribeRefused(_) | Self::EchoLost => Retry::Slow,
             Self::Silent | Self::Closed => spread_if(was_online),
-            Self::NameUnknown
-            | Self::NameServers(_)
-            | Self::Refused
-            | Self::Unreachable(_)
-            | Self::TimedOut(_)
-            | Self::Tls(_)
-            | Self::Protocol(_)
-            | Self::Box(_) => Retry::Backoff,
+            Self::Refused | Self::TimedOut(_) | Self::Tls(_) | Self::Upgrade(_) | Self::Protocol(_) => {
+                Retry::Backoff
+            }
         }
     }
 
     /// The finding that names it.
     pub const fn finding(&self) -> Option<Code> {
         Some(match self {
-            Self::Requested => return None,
+            Self::Requested | Self::AddressChanged => return None,
+            Self::RouteLost => Code::RouteMissing,
             Self::LinkLost => Code::LinkDown,
             Self::AddressLost => Code::AddressMissing,
             Self::NameUnknown => Code::DnsNameUnknown,
@@ -135,7 +159,9 @@ impl Cause {
             Self::SubscribeRefused(_) => Code::TopicRightsMissing,
             Self::EchoLost => Code::EchoLost,
             Self::Closed => Code::BrokerClosed,
-            Self::Protocol(_) => Code::BrokerProtocol,
+            // What gateways answer while the broker behind them is away.
+            Self::Upgrade(502..=504) => Code::BrokerBusy,
+            Self::Upgrade(_) | Self::Protocol(_) => Code::BrokerProtocol,
             Self::Box(_) => Code::BoxResources,
         })
     }
@@ -161,6 +187,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requested => f.write_str("a new session was asked for"),
+            Self::RouteLost => f.write_str("no route leads out of the NAS's own network"),
+            Self::AddressChanged => f.write_str("the NAS's own address changed"),
             Self::LinkLost => f.write_str("no network link is up"),
             Self::AddressLost => f.write_str("the NAS has no address to reach the internet from"),
             Self::NameUnknown => f.write_str("the name servers say that the broker's name does not exist"),
@@ -177,6 +205,9 @@ impl fmt::Display for Cause {
                 f.write_str("the broker's certificate was issued by nobody trusted")
             }
             Self::Tls(TlsFault::Other(text)) => write!(f, "the TLS handshake failed: {text}"),
+            Self::Upgrade(status) => {
+                write!(f, "the server refused the WebSocket (HTTP status {status}): the path may be wrong")
+            }
             Self::Rejected(code) => {
                 write!(f, "the broker refused the login: {} (0x{code:02x})", reason_text(*code))
             }

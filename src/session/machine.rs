@@ -1,13 +1,13 @@
 //! The session's state machine, sans I/O. A core.
 //!
-//! Inputs: `handle_reach`, `handle_enabled`, `handle_topics`, `handle_resolved`, `handle_tls_started`,
+//! Inputs: `handle_network`, `handle_enabled`, `handle_topics`, `handle_resolved`, `handle_opened`,
 //! `handle_connected`, `handle_failed`, `handle_packet`, `handle_reconnect`, `handle_timeout`. After each of them:
 //! drain [`Machine::poll_action`], then arm one timer for [`Machine::poll_timeout`]. *Online* is only what a message of
 //! our own, published and received back, has confirmed. Whatever goes wrong ends in `waiting` and from there in a new
 //! attempt; there is no way out of the machine but `disabled`.
 //!
 //! ```text
-//! disabled   no-link   no-address        (conditions; left when they change)
+//! disabled   no-link   no-address   no-route        (conditions; left when they change)
 //! waiting ─▶ resolving ─▶ connecting ─▶ tls ─▶ mqtt ─▶ subscribing ─▶ online
 //!    ▲            │            │          │      │          │           │
 //!    └────────────┴────────────┴──────────┴──────┴──────────┴───────────┘
@@ -16,58 +16,45 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::backoff::Backoff;
-use super::cause::{Cause, Step};
+use super::addresses::Addresses;
+use super::backoff::{self, Backoff, Retry};
+use super::cause::{Cause, KEEPALIVE_TIMEOUT, Step, UNSUPPORTED_VERSION};
+use super::keepalive::Keepalive;
+use super::online::{Due, Online};
+use super::outbox::Outbox;
 use super::packet::{Filters, Inbound, Outbound, Welcome, Will};
+use super::profile::Profile;
+use super::reach::{Cut, Network, Reach};
 use super::record::{Counters, History, Phase, Transition};
 use super::topics::{Kind, Topic, Topics};
 use crate::random::{self, Random};
 use crate::units::Mono;
 
-/// Longest wait for the name servers: a stub resolver's own 2 × 5 s.
+/// Longest wait for the name servers, all of them together.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for a TCP connection, all addresses together.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// Longest wait for each of TLS, CONNACK and the subscriptions.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Longest wait for the answer to a probe.
-const PROBE_MAX: Duration = Duration::from_secs(10);
-/// A session this old is stable: the back-off falls back to its start.
-const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// Even a busy session proves the whole round trip this often.
-const CONFIRM_EVERY: Duration = Duration::from_secs(600);
-/// How long presence says that the NAS is alive; renewed at half of it.
-pub const PRESENCE_LEASE: Duration = Duration::from_secs(600);
 /// How long the broker waits before it publishes the will: longer than a usual reconnect.
 const WILL_DELAY_S: u32 = 45;
-/// Without link or address the machine tries all the same after this long: the kernel's word may have been missed.
+/// Without link, address or route the machine tries all the same after this long: the kernel's word may have been missed.
 const DOUBT_AFTER: Duration = Duration::from_secs(300);
-/// Messages at QoS 1 that wait for their PUBACK. cloud.md: at most 10 in flight at any broker.
-const IN_FLIGHT_MAX: usize = 10;
-/// Messages that wait for a place in flight. When it is full a message is refused; its sender repeats it.
-const QUEUE_MAX: usize = 32;
+/// A timer that is handled this late was not late by itself: the process was stopped, or the NAS asleep.
+const PAUSE_MIN: Duration = Duration::from_secs(15);
+/// What is lost within this time after a pause was lost by it: the broker has nothing to do with it.
+const PAUSE_EXPLAINS: Duration = Duration::from_secs(30);
 /// Topics: echo, knock and the mailboxes of every device entry.
 pub const TOPICS_MAX: usize = 2 + crate::pairing::ledger::DEVICES_MAX;
 /// Actions of one input: at most a goodbye, a dozen packets and a change.
 const ACTIONS_MAX: usize = 64;
-
-/// What the network allows, from netlink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// No link has carrier.
-    NoLink,
-    /// No address to reach the broker from.
-    NoAddress,
-    /// Worth a try.
-    Usable,
-}
 
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Look up the broker's name; answer with `handle_resolved`.
     Resolve,
-    /// Connect to one of these; answer with `handle_tls_started` and `handle_connected` or `handle_failed`.
+    /// Connect to one of these, tried in this order; answer with `handle_opened` and `handle_connected` or `handle_failed`.
     Dial(Vec<SocketAddr>),
     /// Throw away whatever there is of a connection, unsent bytes included.
     Hangup,
@@ -84,7 +71,7 @@ pub enum Action {
 /// What the operator set.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Seconds between signs of life.
+    /// Time between signs of life on a quiet connection, before anything is learnt.
     pub keepalive: Duration,
     /// Largest back-off window.
     pub backoff_max: Duration,
@@ -94,34 +81,12 @@ pub struct Settings {
     pub client_id: heapless::String<23>,
 }
 
-/// A probe under way: our own message and a ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Probe {
-    nonce: u64,
-    deadline: Mono,
-    pong: bool,
-}
-
-/// A session that a round trip has confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Online {
-    since: Mono,
-    received: Mono,
-    sent: Mono,
-    confirmed: Mono,
-    presence_due: Mono,
-    probe: Option<Probe>,
-    stable: bool,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// Entered when the owner switches the cloud off or none is configured; left by switching it on.
     Disabled,
-    /// Entered when no link has carrier; left by link-up, or by doubt.
-    NoLink { doubt: Mono },
-    /// Entered when there is no address; left by an address, or by doubt.
-    NoAddress { doubt: Mono },
+    /// Entered when link, address or route is missing; left when it is back, or by doubt.
+    Cut { cut: Cut, doubt: Mono },
     /// Entered after each failure; left when the time has come, or at link-up.
     Waiting { until: Mono },
     /// Entered to start an attempt; left by the answer of the name servers.
@@ -145,16 +110,18 @@ pub struct Machine {
     topics: Topics,
     state: State,
     enabled: bool,
-    reach: Reach,
+    network: Network,
     backoff: Backoff,
+    keepalive: Keepalive,
+    profile: Profile,
     mailboxes: heapless::Vec<Topic, TOPICS_MAX>,
     subscribed: heapless::Vec<Topic, TOPICS_MAX>,
     welcome: Option<Welcome>,
-    keepalive: Duration,
-    last_id: u16,
-    in_flight: heapless::Vec<u16, IN_FLIGHT_MAX>,
-    queue: heapless::Deque<Outbound, QUEUE_MAX>,
+    outbox: Outbox,
     actions: heapless::Deque<Action, ACTIONS_MAX>,
+    addresses: Addresses,
+    last_attempt: Option<Mono>,
+    pause_explains_until: Mono,
     last_failure: Option<Cause>,
     presence_seq: u32,
     presence_wanted: bool,
@@ -165,23 +132,23 @@ pub struct Machine {
 impl Machine {
     /// A machine that does nothing until it is enabled.
     pub fn new(settings: Settings, topics: Topics, now: Mono) -> Self {
-        let backoff = Backoff::new(settings.backoff_max, settings.spread);
-        let keepalive = settings.keepalive;
         Self {
+            backoff: Backoff::new(settings.backoff_max, settings.spread),
+            keepalive: Keepalive::new(settings.keepalive),
             settings,
             topics,
             state: State::Disabled,
             enabled: false,
-            reach: Reach::Usable,
-            backoff,
+            network: Network { reach: Reach::Usable, gateway: None },
+            profile: Profile::new(now),
             mailboxes: heapless::Vec::new(),
             subscribed: heapless::Vec::new(),
             welcome: None,
-            keepalive,
-            last_id: 0,
-            in_flight: heapless::Vec::new(),
-            queue: heapless::Deque::new(),
+            outbox: Outbox::default(),
             actions: heapless::Deque::new(),
+            addresses: Addresses::default(),
+            last_attempt: None,
+            pause_explains_until: Mono::default(),
             last_failure: None,
             presence_seq: 0,
             presence_wanted: false,
@@ -196,8 +163,9 @@ impl Machine {
     pub const fn phase(&self) -> Phase {
         match self.state {
             State::Disabled => Phase::Disabled,
-            State::NoLink { .. } => Phase::NoLink,
-            State::NoAddress { .. } => Phase::NoAddress,
+            State::Cut { cut: Cut::NoLink, .. } => Phase::NoLink,
+            State::Cut { cut: Cut::NoAddress, .. } => Phase::NoAddress,
+            State::Cut { cut: Cut::NoRoute, .. } => Phase::NoRoute,
             State::Waiting { .. } => Phase::Waiting,
             State::Resolving { .. } => Phase::Resolving,
             State::Connecting { .. } => Phase::Connecting,
@@ -234,9 +202,21 @@ impl Machine {
     /// The last confirmed round trip, while online.
     pub const fn confirmed(&self) -> Option<Mono> {
         match &self.state {
-            State::Online(online) => Some(online.confirmed),
+            State::Online(online) => Some(online.confirmed()),
             _ => None,
         }
+    }
+
+    /// What is known of the broker's addresses.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The present interval between signs of life on a quiet connection.
+    pub fn keepalive(&self) -> Duration {
+        let server = self.welcome.as_ref().and_then(|w| w.keepalive_s).filter(|s| *s > 0);
+        let learnt = self.keepalive.interval();
+        server.map_or(learnt, |s| learnt.min(Duration::from_secs(u64::from(s))))
     }
 
     /// Counters since the start.
@@ -272,25 +252,15 @@ impl Machine {
     pub fn poll_timeout(&self) -> Option<Mono> {
         match &self.state {
             State::Disabled => None,
-            State::NoLink { doubt } | State::NoAddress { doubt } => Some(*doubt),
+            State::Cut { doubt, .. } => Some(*doubt),
             State::Waiting { until } => Some(*until),
             State::Resolving { deadline }
             | State::Connecting { deadline }
             | State::Tls { deadline }
             | State::Mqtt { deadline }
             | State::Subscribing { deadline, .. } => Some(*deadline),
-            State::Online(online) => Some(self.online_timeout(online)),
+            State::Online(online) => Some(online.timeout(self.keepalive())),
         }
-    }
-
-    fn online_timeout(&self, online: &Online) -> Mono {
-        let probe = match online.probe {
-            Some(probe) => probe.deadline,
-            None => online.received.after(self.keepalive).min(online.confirmed.after(CONFIRM_EVERY)),
-        };
-        let stable = if online.stable { None } else { Some(online.since.after(STABLE_AFTER)) };
-        let first = probe.min(online.sent.after(self.keepalive)).min(online.presence_due);
-        stable.map_or(first, |s| s.min(first))
     }
 
     // ---- inputs ----
@@ -309,26 +279,35 @@ impl Machine {
         }
     }
 
-    /// The network changed.
-    pub fn handle_reach(&mut self, now: Mono, reach: Reach, random: &mut dyn Random) {
-        let before = core::mem::replace(&mut self.reach, reach);
-        if before == reach || !self.enabled {
+    /// The network changed, or was looked at again.
+    pub fn handle_network(&mut self, now: Mono, network: Network, random: &mut dyn Random) {
+        let before = core::mem::replace(&mut self.network, network);
+        self.keepalive.handle_gateway(network.gateway);
+        if before == network || !self.enabled {
             return;
         }
-        match reach {
-            Reach::Usable => match self.state {
-                // A cure ends a wait at once.
-                State::NoLink { .. } | State::NoAddress { .. } | State::Waiting { .. } => self.begin(now),
-                _ => {}
-            },
-            Reach::NoLink => self.fail(now, Cause::LinkLost, random),
-            Reach::NoAddress => self.fail(now, Cause::AddressLost, random),
+        match (network.reach, &self.state) {
+            // A cure ends a wait at once; so does another router.
+            (Reach::Usable, State::Cut { .. } | State::Waiting { .. }) => self.begin(now),
+            // The old connection may have survived, or not: it is asked.
+            (Reach::Usable | Reach::Cut(Cut::NoRoute), State::Online(_)) => self.doubt(now, random),
+            // TCP outlives a route that comes back; an attempt without one ends by itself.
+            (Reach::Cut(Cut::NoRoute), State::Subscribing { .. } | State::Disabled) => {}
+            (Reach::Cut(cut), _) => self.fail(now, lost(cut), random),
+            (Reach::Usable, _) => {}
         }
     }
 
     /// Whether there is a way out of the box, as it was last told.
     pub const fn reach(&self) -> Reach {
-        self.reach
+        self.network.reach
+    }
+
+    /// What the last attempts failed for may be over: the next one is made now.
+    pub fn handle_cure(&mut self, now: Mono) {
+        if let State::Waiting { .. } = self.state {
+            self.begin(now);
+        }
     }
 
     /// The owner wants a new session now.
@@ -356,20 +335,20 @@ impl Machine {
         random: &mut dyn Random,
     ) {
         let State::Resolving { .. } = self.state else { return };
-        match answer {
-            Ok(addresses) if addresses.is_empty() => self.fail(now, Cause::NameUnknown, random),
-            Ok(addresses) => {
+        match self.addresses.handle_resolved(answer) {
+            Ok(ordered) => {
                 self.counters.dials += 1;
                 self.enter(now, State::Connecting { deadline: now.after(CONNECT_MAX) }, None);
-                self.act(Action::Dial(addresses));
+                self.act(Action::Dial(ordered));
             }
             Err(cause) => self.fail(now, cause, random),
         }
     }
 
-    /// TCP is open, TLS begins.
-    pub fn handle_tls_started(&mut self, now: Mono) {
+    /// TCP is open to this address; TLS begins, if there is one.
+    pub fn handle_opened(&mut self, now: Mono, peer: SocketAddr) {
         if let State::Connecting { .. } = self.state {
+            self.addresses.handle_opened(peer);
             self.enter(now, State::Tls { deadline: now.after(ANSWER_MAX) }, None);
         }
     }
@@ -378,16 +357,18 @@ impl Machine {
     pub fn handle_connected(&mut self, now: Mono, will: Will) {
         if let State::Connecting { .. } | State::Tls { .. } = self.state {
             self.enter(now, State::Mqtt { deadline: now.after(ANSWER_MAX) }, None);
-            let keepalive_s = u16::try_from(self.settings.keepalive.as_secs()).unwrap_or(u16::MAX);
             let will = Some(Will { delay_s: WILL_DELAY_S, ..will });
-            self.send(Outbound::Connect { client_id: self.settings.client_id.clone(), keepalive_s, will });
+            let keepalive_s = self.keepalive.declared_s();
+            let client_id = self.settings.client_id.clone();
+            let level = self.profile.handle_login(now);
+            self.send(Outbound::Connect { level, client_id, keepalive_s, will });
         }
     }
 
     /// The transport could not be made or is gone.
     pub fn handle_failed(&mut self, now: Mono, cause: Cause, random: &mut dyn Random) {
         match self.state {
-            State::Disabled | State::NoLink { .. } | State::NoAddress { .. } | State::Waiting { .. } => {}
+            State::Disabled | State::Cut { .. } | State::Waiting { .. } => {}
             State::Resolving { .. }
             | State::Connecting { .. }
             | State::Tls { .. }
@@ -400,14 +381,19 @@ impl Machine {
     /// The broker sent a packet.
     pub fn handle_packet(&mut self, now: Mono, packet: Inbound, random: &mut dyn Random) {
         self.counters.packets_received += 1;
+        self.note_pause(now);
         if let State::Online(online) = &mut self.state {
-            online.received = now;
+            online.handle_received(now);
         }
         match (packet, &self.state) {
             (Inbound::Welcome(welcome), State::Mqtt { .. }) => self.welcomed(now, welcome, random),
             (Inbound::Rejected(code), State::Mqtt { .. }) => self.fail(now, Cause::Rejected(code), random),
-            (Inbound::Disconnect(code), State::Subscribing { .. } | State::Online(_)) => {
-                self.fail(now, Cause::Ended(code), random);
+            (
+                Inbound::Disconnect { reason, spread_s },
+                State::Mqtt { .. } | State::Subscribing { .. } | State::Online(_),
+            ) => {
+                self.set_spread(spread_s);
+                self.fail(now, Cause::Ended(reason), random);
             }
             (Inbound::Subscribed { refused, .. }, State::Subscribing { .. }) => {
                 self.subscription(now, refused, random);
@@ -421,12 +407,12 @@ impl Machine {
             }
             (Inbound::Puback { id, reason }, State::Subscribing { .. } | State::Online(_)) => {
                 self.counters.publishes_refused += u64::from(reason >= 0x80);
-                self.in_flight.retain(|waiting| *waiting != id);
+                self.outbox.handle_acknowledged(id);
                 self.flush();
             }
             (Inbound::Pong, State::Online(_)) => {
-                if let State::Online(Online { probe: Some(probe), .. }) = &mut self.state {
-                    probe.pong = true;
+                if let State::Online(online) = &mut self.state {
+                    online.handle_pong();
                 }
             }
             (Inbound::Unsubscribed { .. } | Inbound::Pong, State::Subscribing { .. } | State::Online(_)) => {}
@@ -440,13 +426,14 @@ impl Machine {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Mono, random: &mut dyn Random) {
+        self.note_pause(now);
         let due = self.poll_timeout().is_some_and(|at| at <= now);
         if !due {
             return;
         }
         match self.state.clone() {
             State::Disabled => {}
-            State::NoLink { .. } | State::NoAddress { .. } | State::Waiting { .. } => self.attempt(now),
+            State::Cut { .. } | State::Waiting { .. } => self.attempt(now),
             State::Resolving { .. } => self.fail(now, Cause::TimedOut(Step::Resolving), random),
             State::Connecting { .. } => self.fail(now, Cause::TimedOut(Step::Connecting), random),
             State::Tls { .. } => self.fail(now, Cause::TimedOut(Step::Tls), random),
@@ -454,7 +441,7 @@ impl Machine {
             // All subscriptions confirmed and still no echo: the broker drops what we publish.
             State::Subscribing { open: 0, .. } => self.fail(now, Cause::EchoLost, random),
             State::Subscribing { .. } => self.fail(now, Cause::TimedOut(Step::Subscribing), random),
-            State::Online(online) => self.online_due(now, &online, random),
+            State::Online(online) => self.online_due(now, online, random),
         }
     }
 
@@ -464,7 +451,7 @@ impl Machine {
         if !self.is_online() {
             return false;
         }
-        if self.queue.push_back(Outbound::Publish { topic, payload, retain, id: None }).is_err() {
+        if !self.outbox.push(topic, payload, retain) {
             self.counters.publishes_dropped += 1;
             return false;
         }
@@ -475,33 +462,110 @@ impl Machine {
     // ---- steps ----
 
     fn begin(&mut self, now: Mono) {
-        match self.reach {
-            Reach::NoLink => self.enter(now, State::NoLink { doubt: now.after(DOUBT_AFTER) }, None),
-            Reach::NoAddress => self.enter(now, State::NoAddress { doubt: now.after(DOUBT_AFTER) }, None),
-            Reach::Usable => self.attempt(now),
+        match self.network.reach {
+            Reach::Cut(cut) => self.enter(now, State::Cut { cut, doubt: now.after(DOUBT_AFTER) }, None),
+            // Whatever calls for an attempt, it does not follow the last one at once.
+            Reach::Usable => match self.last_attempt.map(|last| last.after(backoff::FLOOR)) {
+                Some(until) if until > now => self.enter(now, State::Waiting { until }, None),
+                Some(_) | None => self.attempt(now),
+            },
         }
     }
 
     fn attempt(&mut self, now: Mono) {
         self.counters.attempts += 1;
+        self.last_attempt = Some(now);
+        self.addresses.handle_attempt();
         self.enter(now, State::Resolving { deadline: now.after(RESOLVE_MAX) }, None);
         self.act(Action::Resolve);
     }
 
     fn fail(&mut self, now: Mono, cause: Cause, random: &mut dyn Random) {
-        let was_online = self.is_online();
-        let wait = self.backoff.draw(cause.retry(was_online), random);
+        let retry = self.retry(now, &cause);
+        self.learn(now, &cause);
+        let wait = self.backoff.draw(retry, random);
+        let earliest = self.last_attempt.unwrap_or_default().after(backoff::FLOOR);
         self.counters.failures += u64::from(cause != Cause::Requested);
         if !matches!(self.actions.back(), Some(Action::Goodbye(_))) {
             self.act(Action::Hangup);
         }
-        let next = match self.reach {
-            Reach::NoLink => State::NoLink { doubt: now.after(DOUBT_AFTER) },
-            Reach::NoAddress => State::NoAddress { doubt: now.after(DOUBT_AFTER) },
-            Reach::Usable => State::Waiting { until: now.after(wait) },
+        let next = match self.network.reach {
+            Reach::Cut(cut) => State::Cut { cut, doubt: now.after(DOUBT_AFTER) },
+            Reach::Usable => State::Waiting { until: now.after(wait).max(earliest) },
         };
         self.last_failure = Some(cause.clone());
         self.enter(now, next, Some(cause));
+    }
+
+    /// What kind of wait a failure calls for, where that does not depend on its cause alone.
+    fn retry(&self, now: Mono, cause: &Cause) -> Retry {
+        let by_pause = matches!(
+            cause,
+            Cause::Silent
+                | Cause::Closed
+                | Cause::EchoLost
+                | Cause::TimedOut(_)
+                | Cause::Ended(KEEPALIVE_TIMEOUT)
+        );
+        if by_pause && self.pause_explains_until > now {
+            return Retry::Now;
+        }
+        // The dial went by memory; what is wrong is the name service.
+        match self.addresses.by_memory() {
+            Some(Cause::NameUnknown | Cause::NameServers(_)) if !self.is_online() => Retry::Local,
+            _ => cause.retry(self.is_online()),
+        }
+    }
+
+    /// What a failure teaches about router, address and protocol.
+    fn learn(&mut self, now: Mono, cause: &Cause) {
+        match (&self.state, cause) {
+            (State::Online(_), Cause::Silent) if self.pause_explains_until <= now => {
+                self.keepalive.handle_loss();
+            }
+            (State::Tls { .. }, Cause::TimedOut(_)) => self.addresses.handle_stalled(),
+            (State::Tls { .. }, Cause::Tls(fault)) if !fault.is_about_dates() => {
+                self.addresses.handle_impostor()
+            }
+            (State::Mqtt { .. }, Cause::TimedOut(_)) => {
+                self.addresses.handle_stalled();
+                self.profile.handle_mute();
+            }
+            (State::Mqtt { .. }, Cause::Rejected(UNSUPPORTED_VERSION)) => self.profile.handle_unsupported(),
+            (State::Mqtt { .. }, Cause::Closed | Cause::Protocol(_) | Cause::Ended(_)) => {
+                self.profile.handle_mute();
+            }
+            _ => {}
+        }
+    }
+
+    fn set_spread(&mut self, spread_s: Option<u16>) {
+        if let Some(seconds) = spread_s {
+            self.backoff.set_spread(Duration::from_secs(u64::from(seconds)));
+        }
+    }
+
+    /// A deadline that is handled long after it was due means that nobody was there to handle it.
+    fn note_pause(&mut self, now: Mono) {
+        let late = self.poll_timeout().is_some_and(|due| due.after(PAUSE_MIN) <= now);
+        if !late {
+            return;
+        }
+        self.counters.pauses += 1;
+        self.pause_explains_until = now.after(PAUSE_EXPLAINS);
+        if let State::Online(online) = &mut self.state {
+            // Its answer may lie in the socket: it gets the usual time from now on.
+            online.handle_pause(now);
+        }
+    }
+
+    /// Asks the broker for a sign of life now, unless that is under way.
+    fn doubt(&mut self, now: Mono, random: &mut dyn Random) {
+        let State::Online(online) = &mut self.state else { return };
+        if let Some(nonce) = online.handle_doubt(now, random) {
+            self.send_echo(nonce);
+            self.send(Outbound::Ping);
+        }
     }
 
     fn enter(&mut self, now: Mono, state: State, cause: Option<Cause>) {
@@ -509,10 +573,15 @@ impl Machine {
         self.state = state;
         if !matches!(self.state, State::Subscribing { .. } | State::Online(_)) {
             self.subscribed.clear();
-            self.in_flight.clear();
-            self.queue.clear();
+            self.outbox.clear();
             self.welcome = None;
             self.presence_wanted = false;
+        }
+        if !matches!(
+            self.state,
+            State::Tls { .. } | State::Mqtt { .. } | State::Subscribing { .. } | State::Online(_)
+        ) {
+            self.addresses.handle_closed();
         }
         let transition = Transition { at: now, from, to: self.phase(), cause };
         self.history.push(transition.clone());
@@ -523,17 +592,15 @@ impl Machine {
         if !welcome.qos1 {
             return self.fail(now, Cause::Protocol("it takes no messages at QoS 1"), random);
         }
-        let wanted =
-            welcome.keepalive_s.map_or(self.settings.keepalive, |s| Duration::from_secs(u64::from(s)));
-        // 0 means that the broker does not mind; we do.
-        self.keepalive = if wanted.is_zero() { self.settings.keepalive } else { wanted };
+        self.set_spread(welcome.spread_s);
+        self.profile.handle_welcome();
         self.counters.connects += 1;
         let nonce = u64::from_le_bytes(random::bytes(random));
         self.enter(now, State::Subscribing { deadline: now.after(ANSWER_MAX), nonce, open: 1 }, None);
         self.welcome = Some(welcome);
         let first: Filters = vec![self.topics.echo(), self.topics.knock()];
         self.subscribed.extend(first.iter().cloned());
-        let id = self.fresh_id();
+        let id = self.outbox.fresh_id();
         self.send(Outbound::Subscribe { id, filters: first });
     }
 
@@ -559,10 +626,13 @@ impl Machine {
         let came_back = u64::from_le_bytes(bytes);
         match &mut self.state {
             State::Subscribing { nonce, .. } if *nonce == came_back => self.go_online(now),
-            State::Online(online) if online.probe.is_some_and(|p| p.nonce == came_back) => {
-                online.probe = None;
-                online.confirmed = now;
-                self.counters.round_trips += 1;
+            State::Online(online) => {
+                if let Some(quiet) = online.handle_echo(now, came_back) {
+                    self.counters.round_trips += 1;
+                    if quiet {
+                        self.keepalive.handle_answered();
+                    }
+                }
             }
             _ => {}
         }
@@ -572,50 +642,26 @@ impl Machine {
         self.counters.round_trips += 1;
         self.last_failure = None;
         self.presence_wanted = true;
-        let online = Online {
-            since: now,
-            received: now,
-            sent: now,
-            confirmed: now,
-            presence_due: now.after(PRESENCE_LEASE / 2),
-            probe: None,
-            stable: false,
-        };
-        self.enter(now, State::Online(online), None);
+        self.addresses.handle_online();
+        self.enter(now, State::Online(Online::new(now)), None);
         self.follow_topics();
     }
 
-    fn online_due(&mut self, now: Mono, online: &Online, random: &mut dyn Random) {
-        if let Some(probe) = online.probe.filter(|p| p.deadline <= now) {
-            let cause = if probe.pong { Cause::EchoLost } else { Cause::Silent };
-            return self.fail(now, cause, random);
-        }
-        let quiet =
-            online.received.after(self.keepalive) <= now || online.confirmed.after(CONFIRM_EVERY) <= now;
-        let unheard = online.sent.after(self.keepalive) <= now;
-        let mut next = online.clone();
-        if !next.stable && online.since.after(STABLE_AFTER) <= now {
-            next.stable = true;
+    fn online_due(&mut self, now: Mono, mut online: Online, random: &mut dyn Random) {
+        let due = match online.handle_timeout(now, self.keepalive(), random) {
+            Ok(due) => due,
+            Err(cause) => return self.fail(now, cause, random),
+        };
+        self.state = State::Online(online);
+        let Due { stable, presence, echo, ping } = due;
+        if stable {
             self.backoff.reset();
         }
-        if online.presence_due <= now {
-            next.presence_due = now.after(PRESENCE_LEASE / 2);
-            self.presence_wanted = true;
-        }
-        let mut echo = None;
-        if online.probe.is_none() && quiet {
-            let nonce = u64::from_le_bytes(random::bytes(random));
-            next.probe = Some(Probe { nonce, deadline: now.after(PROBE_MAX), pong: false });
-            echo = Some(nonce);
-        }
-        if echo.is_some() || unheard {
-            next.sent = now;
-        }
-        self.state = State::Online(next);
+        self.presence_wanted |= presence;
         if let Some(nonce) = echo {
             self.send_echo(nonce);
         }
-        if echo.is_some() || unheard {
+        if ping {
             self.send(Outbound::Ping);
         }
     }
@@ -630,27 +676,21 @@ impl Machine {
             self.mailboxes.iter().filter(|t| !self.subscribed.contains(t)).cloned().collect();
         self.subscribed.retain(|t| !gone.contains(t));
         for chunk in gone.chunks(super::packet::FILTERS_MAX) {
-            let id = self.fresh_id();
+            let id = self.outbox.fresh_id();
             self.send(Outbound::Unsubscribe { id, filters: chunk.to_vec() });
         }
         for chunk in new.chunks(super::packet::FILTERS_MAX) {
-            let id = self.fresh_id();
+            let id = self.outbox.fresh_id();
             self.send(Outbound::Subscribe { id, filters: chunk.to_vec() });
         }
         self.subscribed.extend(new);
     }
 
     fn flush(&mut self) {
-        let window = self.welcome.as_ref().map_or(0, |w| usize::from(w.receive_max));
-        while self.in_flight.len() < window.min(IN_FLIGHT_MAX) {
-            let Some(Outbound::Publish { topic, payload, retain, .. }) = self.queue.pop_front() else {
-                return;
-            };
-            let id = self.fresh_id();
-            // There is room: the loop's condition.
-            let _ = self.in_flight.push(id);
+        let window = self.welcome.as_ref().map_or(0, |w| w.receive_max);
+        while let Some(message) = self.outbox.poll_publish(window) {
             self.counters.messages_published += 1;
-            self.send(Outbound::Publish { topic, payload, retain, id: Some(id) });
+            self.send(message);
         }
     }
 
@@ -668,20 +708,13 @@ impl Machine {
         match self.state {
             State::Subscribing { .. } | State::Online(_) => self.act(Action::Goodbye(Outbound::Disconnect)),
             State::Disabled
-            | State::NoLink { .. }
-            | State::NoAddress { .. }
+            | State::Cut { .. }
             | State::Waiting { .. }
             | State::Resolving { .. }
             | State::Connecting { .. }
             | State::Tls { .. }
             | State::Mqtt { .. } => self.act(Action::Hangup),
         }
-    }
-
-    fn fresh_id(&mut self) -> u16 {
-        // Never 0 (MQTT 5, 2.2.1); at most ten publishes and nine subscriptions are open, so no id is met again early.
-        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        self.last_id
     }
 
     fn send(&mut self, packet: Outbound) {
@@ -696,5 +729,13 @@ impl Machine {
             self.actions.clear();
             drop(self.actions.push_back(Action::Hangup));
         }
+    }
+}
+
+const fn lost(cut: Cut) -> Cause {
+    match cut {
+        Cut::NoLink => Cause::LinkLost,
+        Cut::NoAddress => Cause::AddressLost,
+        Cut::NoRoute => Cause::RouteLost,
     }
 }

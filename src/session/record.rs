@@ -15,6 +15,8 @@ pub enum Phase {
     NoLink,
     /// No address.
     NoAddress,
+    /// No route to the broker.
+    NoRoute,
     /// Looking up the broker's name.
     Resolving,
     /// Opening TCP.
@@ -38,6 +40,7 @@ impl Phase {
             Self::Disabled => "disabled",
             Self::NoLink => "no-link",
             Self::NoAddress => "no-address",
+            Self::NoRoute => "no-route",
             Self::Resolving => "resolving",
             Self::Connecting => "connecting",
             Self::Tls => "tls",
@@ -89,6 +92,8 @@ pub struct Counters {
     pub publishes_dropped: u64,
     /// Mailboxes refused by the broker.
     pub subscriptions_refused: u64,
+    /// Times that the process was found to have been stopped, or the NAS asleep.
+    pub pauses: u64,
 }
 
 /// The last transitions, oldest first.

@@ -1,10 +1,13 @@
 //! The session's machine against a broker that is a few lines of test: no socket, no sleep, a day in milliseconds.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::cause::{Cause, Step, TAKEN_OVER, TlsFault};
-use super::machine::{Action, Machine, PRESENCE_LEASE, Reach, Settings};
-use super::packet::{Inbound, Outbound, Welcome, Will};
+use super::cause::{Cause, KEEPALIVE_TIMEOUT, Step, TAKEN_OVER, TlsFault};
+use super::machine::{Action, Machine, Settings};
+use super::online::PRESENCE_LEASE;
+use super::packet::{Inbound, Level, Outbound, Welcome, Will};
+use super::reach::{Cut, Network, Reach};
 use super::record::{HISTORY_MAX, Phase};
 use super::topics::{Topic, Topics};
 use crate::random::Seeded;
@@ -26,6 +29,11 @@ struct Lab {
     puback: bool,
     refuse: Option<u8>,
     welcome: Welcome,
+    /// It speaks only MQTT 3.1.1, and says so to others or hangs up.
+    only_311: Option<Option<u8>>,
+    /// What the name servers say.
+    names: Result<Vec<SocketAddr>, Cause>,
+    dialled: Vec<SocketAddr>,
 }
 
 impl Lab {
@@ -50,13 +58,10 @@ impl Lab {
             pong: true,
             puback: true,
             refuse: None,
-            welcome: Welcome {
-                keepalive_s: None,
-                receive_max: 20,
-                packet_max: None,
-                retain: true,
-                qos1: true,
-            },
+            welcome: Welcome { receive_max: 20, ..Welcome::plain(Level::V5) },
+            only_311: None,
+            names: Ok(vec!["192.0.2.1:8883".parse().unwrap()]),
+            dialled: Vec::new(),
         }
     }
 
@@ -73,13 +78,12 @@ impl Lab {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::Resolve => {
-                    let address = "192.0.2.1:8883".parse().unwrap();
-                    self.machine.handle_resolved(self.now, Ok(vec![address]), &mut self.random);
+                    self.machine.handle_resolved(self.now, self.names.clone(), &mut self.random);
                 }
                 Action::Dial(addresses) => {
-                    assert_eq!(addresses.len(), 1);
                     self.dials += 1;
-                    self.machine.handle_tls_started(self.now);
+                    self.dialled.extend(&addresses);
+                    self.machine.handle_opened(self.now, addresses[0]);
                     let will = Will { topic: self.machine.topics().presence(), payload: vec![], delay_s: 0 };
                     self.machine.handle_connected(self.now, will);
                 }
@@ -94,6 +98,14 @@ impl Lab {
 
     fn answer(&mut self, packet: Outbound) {
         let reply = match &packet {
+            Outbound::Connect { level: Level::V5, .. } if self.only_311.is_some() => {
+                self.sent.push(packet);
+                match self.only_311.flatten() {
+                    Some(code) => self.receive(Inbound::Rejected(code)),
+                    None => self.machine.handle_failed(self.now, Cause::Closed, &mut self.random),
+                }
+                return;
+            }
             Outbound::Connect { .. } => Some(Inbound::Welcome(self.welcome.clone())),
             Outbound::Subscribe { id, .. } => Some(Inbound::Subscribed { id: *id, refused: self.refuse }),
             Outbound::Unsubscribe { id, .. } => Some(Inbound::Unsubscribed { id: *id }),
@@ -136,6 +148,14 @@ impl Lab {
     fn wait(&self) -> Duration {
         self.machine.next_try().unwrap().since(self.now)
     }
+}
+
+const fn ended(reason: u8) -> Inbound {
+    Inbound::Disconnect { reason, spread_s: None }
+}
+
+const fn network(reach: Reach) -> Network {
+    Network { reach, gateway: None }
 }
 
 #[test]
@@ -185,14 +205,33 @@ fn silence_is_noticed_within_keepalive_and_one_round_trip() {
 }
 
 #[test]
-fn a_quiet_day_costs_one_probe_a_keepalive() {
+fn a_quiet_day_costs_fewer_probes_the_more_is_learnt() {
     let mut lab = Lab::online(3);
     lab.sent.clear();
-    lab.pass(Duration::from_secs(24 * 3600));
-    let pings = lab.sent.iter().filter(|p| **p == Outbound::Ping).count();
-    assert_eq!(pings, 24 * 60);
+    let hour = |lab: &mut Lab| {
+        let before = lab.machine.counters().round_trips;
+        lab.pass(Duration::from_secs(3600));
+        lab.machine.counters().round_trips - before
+    };
+    let first = hour(&mut lab);
+    assert!((25..=45).contains(&first), "60, then 90, then 120 s: {first}");
+    lab.pass(Duration::from_secs(22 * 3600));
+    assert_eq!(hour(&mut lab), 15, "240 s");
     assert_eq!(lab.machine.counters().failures, 0);
-    assert_eq!(lab.machine.counters().round_trips, 24 * 60 + 1);
+}
+
+#[test]
+fn an_unexplained_silence_takes_the_interval_back() {
+    let mut lab = Lab::online(3);
+    lab.pass(Duration::from_secs(24 * 3600));
+    assert_eq!(lab.machine.keepalive().as_secs(), 240);
+    (lab.echo, lab.pong) = (false, false);
+    lab.pass(Duration::from_secs(260));
+    (lab.echo, lab.pong) = (true, true);
+    lab.pass(Duration::from_secs(30));
+    assert_eq!((lab.machine.phase(), lab.machine.keepalive()), (Phase::Online, KEEPALIVE));
+    lab.pass(Duration::from_secs(24 * 3600));
+    assert_eq!(lab.machine.keepalive().as_secs(), 210, "240 failed behind this router");
 }
 
 #[test]
@@ -229,7 +268,9 @@ fn online_after_failures(seed: u64) -> (Lab, Duration) {
     let mut longest = Duration::ZERO;
     for _ in 0..40 {
         while lab.machine.poll_action().is_some() {}
-        lab.machine.handle_resolved(lab.now, Err(Cause::NameUnknown), &mut lab.random);
+        let address = "192.0.2.1:8883".parse().unwrap();
+        lab.machine.handle_resolved(lab.now, Ok(vec![address]), &mut lab.random);
+        lab.machine.handle_failed(lab.now, Cause::Refused, &mut lab.random);
         while lab.machine.poll_action().is_some() {}
         longest = longest.max(lab.wait());
         lab.now = lab.machine.next_try().unwrap();
@@ -254,6 +295,164 @@ fn waits_grow_and_fall_back_only_after_a_stable_minute() {
 }
 
 #[test]
+fn name_servers_are_asked_again_at_once_and_for_long() {
+    let mut lab = Lab::new(5);
+    lab.machine.handle_enabled(lab.now, true);
+    let mut waits = Vec::new();
+    for _ in 0..300 {
+        while lab.machine.poll_action().is_some() {}
+        lab.machine.handle_resolved(lab.now, Err(Cause::NameUnknown), &mut lab.random);
+        waits.push(lab.wait());
+        lab.now = lab.machine.next_try().unwrap();
+        lab.machine.handle_timeout(lab.now, &mut lab.random);
+    }
+    assert!(waits[..64].iter().all(|w| *w <= Duration::from_secs(1)));
+    assert!(waits.iter().all(|w| *w <= Duration::from_secs(16)));
+    assert!(waits[256..].iter().any(|w| *w > Duration::from_secs(8)));
+}
+
+#[test]
+fn without_name_servers_the_last_address_is_used_and_said() {
+    let mut lab = Lab::online(5);
+    lab.fail(Cause::Refused);
+    lab.names = Err(Cause::NameUnknown);
+    lab.pass(Duration::from_secs(2));
+    assert_eq!(lab.machine.phase(), Phase::Online);
+    assert_eq!(lab.machine.addresses().by_memory(), Some(&Cause::NameUnknown));
+    lab.names = Ok(vec!["192.0.2.1:8883".parse().unwrap()]);
+    lab.fail(Cause::Refused);
+    lab.pass(Duration::from_secs(4));
+    assert_eq!((lab.machine.phase(), lab.machine.addresses().by_memory()), (Phase::Online, None));
+}
+
+#[test]
+fn a_portal_in_the_brokers_place_is_gone_around() {
+    let mut lab = Lab::online(5);
+    let (portal, broker): (SocketAddr, SocketAddr) =
+        ("192.0.2.80:8883".parse().unwrap(), "192.0.2.1:8883".parse().unwrap());
+    lab.fail(Cause::Refused);
+    let mut attempt = |distrust: bool| {
+        lab.now = lab.machine.next_try().unwrap();
+        lab.machine.handle_timeout(lab.now, &mut lab.random);
+        assert_eq!(lab.machine.addresses().is_distrusted(), distrust);
+        lab.machine.handle_resolved(lab.now, Ok(vec![portal]), &mut lab.random);
+        let dialled = std::iter::from_fn(|| lab.machine.poll_action())
+            .find_map(|a| if let Action::Dial(addresses) = a { Some(addresses) } else { None });
+        lab.machine.handle_opened(lab.now, portal);
+        lab.machine.handle_failed(lab.now, Cause::Tls(TlsFault::UnknownIssuer), &mut lab.random);
+        dialled.unwrap()
+    };
+    assert_eq!(attempt(false), [portal]);
+    assert_eq!(attempt(true), [broker, portal], "where the last session was had comes first");
+    assert_eq!(attempt(false), [portal]);
+}
+
+#[test]
+fn an_address_that_leads_nowhere_after_tcp_comes_last() {
+    let mut lab = Lab::new(5);
+    let (bad, good) = ("[2001:db8::1]:8883".parse().unwrap(), "192.0.2.1:8883".parse().unwrap());
+    lab.machine.handle_enabled(lab.now, true);
+    lab.machine.handle_resolved(lab.now, Ok(vec![good, bad]), &mut lab.random);
+    lab.machine.handle_opened(lab.now, bad);
+    while lab.machine.poll_action().is_some() {}
+    lab.now = lab.machine.poll_timeout().unwrap();
+    lab.machine.handle_timeout(lab.now, &mut lab.random);
+    assert_eq!(lab.machine.last_failure(), Some(&Cause::TimedOut(Step::Tls)));
+    lab.now = lab.machine.next_try().unwrap();
+    lab.machine.handle_timeout(lab.now, &mut lab.random);
+    lab.machine.handle_resolved(lab.now, Ok(vec![good, bad]), &mut lab.random);
+    let dialled = std::iter::from_fn(|| lab.machine.poll_action())
+        .find_map(|a| if let Action::Dial(addresses) = a { Some(addresses) } else { None });
+    assert_eq!(dialled, Some(vec![good, bad]));
+}
+
+#[test]
+fn a_broker_without_mqtt_5_gets_3_1_1() {
+    let levels = |lab: &Lab| -> Vec<Level> {
+        let level = |p: &Outbound| if let Outbound::Connect { level, .. } = p { Some(*level) } else { None };
+        lab.sent.iter().filter_map(level).collect()
+    };
+    for (refusal, mute) in [(Some(0x84), 1), (None, 2)] {
+        let mut lab = Lab::new(5);
+        lab.only_311 = Some(refusal);
+        lab.machine.handle_enabled(lab.now, true);
+        lab.settle();
+        lab.pass(Duration::from_secs(5));
+        assert_eq!(lab.machine.phase(), Phase::Online);
+        let mut expect = vec![Level::V5; mute];
+        expect.push(Level::V311);
+        assert_eq!(levels(&lab), expect);
+        // The next session begins with what worked, until some time has passed.
+        lab.fail(Cause::Closed);
+        lab.pass(Duration::from_secs(20));
+        assert_eq!(levels(&lab).len(), mute + 2);
+        lab.pass(Duration::from_secs(3600));
+        lab.only_311 = None;
+        lab.fail(Cause::Closed);
+        lab.pass(Duration::from_secs(20));
+        assert_eq!((lab.machine.phase(), levels(&lab).last()), (Phase::Online, Some(&Level::V5)));
+    }
+}
+
+#[test]
+fn a_pause_is_no_ones_fault_and_costs_no_wait() {
+    let mut lab = Lab::online(5);
+    lab.pass(KEEPALIVE - Duration::from_secs(1));
+    // Stopped for ten minutes with nothing under way; then the broker's good-bye is read.
+    lab.now = lab.now.after(Duration::from_secs(600));
+    lab.receive(ended(KEEPALIVE_TIMEOUT));
+    lab.settle();
+    assert_eq!((lab.machine.counters().pauses, lab.wait()), (1, Duration::ZERO));
+    lab.pass(Duration::from_millis(300));
+    assert_eq!((lab.machine.phase(), lab.machine.keepalive()), (Phase::Online, KEEPALIVE));
+    // Stopped with a probe under way, and the broker held out.
+    lab.echo = false;
+    lab.pass(KEEPALIVE + Duration::from_secs(2));
+    lab.now = lab.now.after(Duration::from_secs(100));
+    lab.machine.handle_timeout(lab.now, &mut lab.random);
+    lab.settle();
+    assert_eq!(lab.machine.phase(), Phase::Online, "the answer gets its time from now on");
+}
+
+#[test]
+fn a_missing_route_is_waited_for_but_ends_no_session_by_itself() {
+    let mut lab = Lab::online(5);
+    let go = |lab: &mut Lab, reach| {
+        lab.machine.handle_network(lab.now, network(reach), &mut lab.random);
+        lab.settle();
+    };
+    go(&mut lab, Reach::Cut(Cut::NoRoute));
+    assert_eq!(lab.machine.phase(), Phase::Online, "asked, and it answered");
+    (lab.echo, lab.pong) = (false, false);
+    go(&mut lab, Reach::Usable);
+    go(&mut lab, Reach::Cut(Cut::NoRoute));
+    lab.pass(Duration::from_secs(10));
+    assert_eq!(lab.machine.phase(), Phase::NoRoute);
+    (lab.echo, lab.pong) = (true, true);
+    go(&mut lab, Reach::Usable);
+    assert_eq!(lab.machine.phase(), Phase::Online);
+}
+
+#[test]
+fn the_operators_window_counts_from_its_word_on() {
+    let mut lab = Lab::online(5);
+    lab.receive(Inbound::Disconnect { reason: 0x8b, spread_s: Some(600) });
+    lab.settle();
+    let waits: Vec<u64> = (0..40)
+        .map(|seed| {
+            let mut lab = Lab::online(seed);
+            lab.welcome.spread_s = Some(600);
+            lab.machine.handle_reconnect(lab.now, &mut lab.random);
+            lab.settle();
+            lab.pass(Duration::from_secs(1));
+            lab.fail(Cause::Closed);
+            lab.wait().as_secs()
+        })
+        .collect();
+    assert!(waits.iter().any(|w| *w > 300) && waits.iter().all(|w| *w <= 600));
+}
+
+#[test]
 fn refused_credentials_are_retried_slowly_and_for_ever() {
     let mut lab = Lab::new(5);
     lab.machine.handle_enabled(lab.now, true);
@@ -275,7 +474,7 @@ fn refused_credentials_are_retried_slowly_and_for_ever() {
 #[test]
 fn a_clone_is_not_fought() {
     let mut lab = Lab::online(6);
-    lab.receive(Inbound::Disconnect(TAKEN_OVER));
+    lab.receive(ended(TAKEN_OVER));
     lab.settle();
     assert!(lab.wait() >= Duration::from_secs(300));
 }
@@ -296,21 +495,22 @@ fn a_loss_is_spread_over_the_operators_window() {
 #[test]
 fn link_loss_is_noticed_and_link_up_ends_the_wait_at_once() {
     let mut lab = Lab::online(7);
-    lab.machine.handle_reach(lab.now, Reach::NoLink, &mut lab.random);
+    lab.machine.handle_network(lab.now, network(Reach::Cut(Cut::NoLink)), &mut lab.random);
     lab.settle();
     assert_eq!((lab.machine.phase(), lab.hangups), (Phase::NoLink, 1));
-    lab.machine.handle_reach(lab.now, Reach::NoAddress, &mut lab.random);
+    lab.machine.handle_network(lab.now, network(Reach::Cut(Cut::NoAddress)), &mut lab.random);
     lab.settle();
     assert_eq!(lab.machine.phase(), Phase::NoAddress);
-    lab.machine.handle_reach(lab.now, Reach::Usable, &mut lab.random);
+    lab.machine.handle_network(lab.now, network(Reach::Usable), &mut lab.random);
     lab.settle();
+    lab.pass(Duration::from_millis(250));
     assert_eq!(lab.machine.phase(), Phase::Online);
 }
 
 #[test]
 fn without_a_link_it_tries_all_the_same_sometimes() {
     let mut lab = Lab::new(7);
-    lab.machine.handle_reach(lab.now, Reach::NoLink, &mut lab.random);
+    lab.machine.handle_network(lab.now, network(Reach::Cut(Cut::NoLink)), &mut lab.random);
     lab.machine.handle_enabled(lab.now, true);
     lab.settle();
     assert_eq!(lab.machine.phase(), Phase::NoLink);
@@ -349,7 +549,8 @@ fn no_more_messages_are_in_flight_than_the_broker_takes() {
     let mut lab = Lab::online(9);
     lab.welcome.receive_max = 3;
     lab.machine.handle_reconnect(lab.now, &mut lab.random);
-    lab.pass(Duration::from_millis(1));
+    lab.settle();
+    lab.pass(Duration::from_millis(250));
     assert_eq!(lab.machine.phase(), Phase::Online);
     lab.puback = false;
     lab.sent.clear();
@@ -416,7 +617,7 @@ fn packets_out_of_place_end_the_attempt_without_harm() {
     lab.settle();
     assert!(matches!(lab.machine.last_failure(), Some(Cause::Protocol(_))));
     let before = lab.machine.counters().failures;
-    lab.receive(Inbound::Disconnect(0));
+    lab.receive(ended(0));
     lab.settle();
     assert_eq!(lab.machine.counters().failures, before, "left over from the connection that was dropped");
 }
@@ -427,7 +628,7 @@ fn every_phase_but_disabled_has_a_way_out_by_itself() {
     let steps: [fn(&mut Lab); 5] = [
         |_| {},
         |lab| lab.machine.handle_resolved(lab.now, Ok(vec!["192.0.2.1:1".parse().unwrap()]), &mut lab.random),
-        |lab| lab.machine.handle_tls_started(lab.now),
+        |lab| lab.machine.handle_opened(lab.now, "192.0.2.1:8883".parse().unwrap()),
         |lab| {
             lab.machine.handle_connected(lab.now, Will { topic: Topic::new(), payload: vec![], delay_s: 0 })
         },
@@ -472,12 +673,12 @@ fn random_weather_always_ends_online_within_the_bound() {
             match dice {
                 0 => lab.fail(Cause::Closed),
                 1 => lab.fail(Cause::Refused),
-                2 => lab.machine.handle_reach(lab.now, Reach::NoLink, &mut lab.random),
-                3 => lab.machine.handle_reach(lab.now, Reach::Usable, &mut lab.random),
+                2 => lab.machine.handle_network(lab.now, network(Reach::Cut(Cut::NoLink)), &mut lab.random),
+                3 => lab.machine.handle_network(lab.now, network(Reach::Usable), &mut lab.random),
                 4 => lab.echo = !lab.echo,
                 5 => lab.pong = !lab.pong,
                 6 => lab.refuse = if lab.refuse.is_some() { None } else { Some(0x87) },
-                7 => lab.receive(Inbound::Disconnect(0x8b)),
+                7 => lab.receive(ended(0x8b)),
                 8 => lab.machine.handle_reconnect(lab.now, &mut lab.random),
                 _ => {}
             }
@@ -485,7 +686,7 @@ fn random_weather_always_ends_online_within_the_bound() {
             lab.pass(Duration::from_millis(crate::random::below(&mut weather, 400_000)));
         }
         (lab.echo, lab.pong, lab.refuse) = (true, true, None);
-        lab.machine.handle_reach(lab.now, Reach::Usable, &mut lab.random);
+        lab.machine.handle_network(lab.now, network(Reach::Usable), &mut lab.random);
         lab.settle();
         // The longest wait there is: a slow retry at the full window, behind a probe that is just being missed.
         lab.pass(Duration::from_secs(330 + 80));

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring as provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
@@ -53,23 +54,64 @@ pub enum TlsError {
     /// The CA file holds no certificate.
     #[error("the CA file holds no usable certificate")]
     NoRoots,
+    /// Certificate and key cannot be used together.
+    #[error("the client certificate cannot be used: {0}")]
+    BadCertificate(String),
     /// rustls refuses; a bug of ours.
     #[error("TLS cannot be set up: {0}")]
     Setup(String),
+}
+
+/// How a broker is spoken to.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// Whom to trust.
+    pub roots: Roots<'a>,
+    /// Our own certificate chain and its key, both PEM.
+    pub certificate: Option<(&'a [u8], &'a [u8])>,
+    /// What is offered by ALPN (RFC 7301); nothing, and the extension is left out.
+    pub alpn: Option<&'static str>,
+}
+
+/// What ALPN offers. Port 443 is shared with the web, so there a broker is asked for by its name (`mqtt`, in IANA's registry); a
+/// WebSocket begins as HTTP/1.1. Elsewhere nothing is offered, since a server that knows only other names must refuse (3.2).
+pub const fn alpn(port: u16, websocket: bool) -> Option<&'static str> {
+    match (port, websocket) {
+        (_, true) => Some("http/1.1"),
+        (443, false) => Some("mqtt"),
+        (_, false) => None,
+    }
 }
 
 /// A client configuration for a broker.
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn client(roots: &Roots<'_>, judged: Judged) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn client(wish: &Wish<'_>, judged: Judged) -> Result<Arc<ClientConfig>, TlsError> {
     let setup = |e: Error| TlsError::Setup(e.to_string());
-    let config = ClientConfig::builder_with_details(Arc::new(slim_provider()), Arc::new(judged))
+    let builder = ClientConfig::builder_with_details(Arc::new(slim_provider()), Arc::new(judged))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(setup)?
-        .with_root_certificates(store(roots)?)
-        .with_no_client_auth();
+        .with_root_certificates(store(&wish.roots)?);
+    let mut config = match wish.certificate {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let resolver = SingleCertAndKey::from(certified(chain, key)?);
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+    };
+    config.alpn_protocols = wish.alpn.map(|name| name.as_bytes().to_vec()).into_iter().collect();
     Ok(Arc::new(config))
+}
+
+/// Our certificate chain with its key, both PEM.
+///
+/// # Errors
+/// `BadCertificate`: not PEM, not X.509 version 3, or not a pair.
+pub fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(chain).filter_map(Result::ok).collect();
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| TlsError::BadCertificate(e.to_string()))?;
+    CertifiedKey::from_der(chain, key, &slim_provider()).map_err(|e| TlsError::BadCertificate(e.to_string()))
 }
 
 fn store(roots: &Roots<'_>) -> Result<RootCertStore, TlsError> {

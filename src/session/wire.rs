@@ -1,4 +1,5 @@
-//! MQTT 5 on the byte stream: packets in and out, over the packet types of `mqtt-protocol-core`. A core.
+//! MQTT on the byte stream: packets in and out, over the packet types of `mqtt-protocol-core`. A core. What MQTT 3.1.1 does
+//! otherwise is in `wire311`.
 //!
 //! Of that crate only the packets are used, not its connection: under mutated input its connection can panic (a PUBLISH
 //! at QoS 2 with packet id 0), and this session has its own state machine. This file frames the stream itself, takes
@@ -14,8 +15,11 @@ use mqtt_protocol_core::mqtt::packet::{
 };
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 
-use super::packet::{Filters, Inbound, Outbound, PACKET_MAX, PAYLOAD_MAX, Welcome, Will};
+use super::packet::{
+    Filters, Inbound, Level, Outbound, PACKET_MAX, PAYLOAD_MAX, SPREAD_PROPERTY, Welcome, Will,
+};
 use super::topics::Topic;
+use super::wire311;
 
 /// QoS 1 messages that the broker may have in flight to us.
 const RECEIVE_MAX: u16 = 10;
@@ -29,25 +33,34 @@ pub struct Login<'a> {
     pub password: &'a [u8],
 }
 
-/// What the broker sent is not MQTT 5 as it was agreed.
+/// What the broker sent is not MQTT as it was agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Violation(pub &'static str);
 
-const NOT_ALLOWED: Violation = Violation("a packet that a broker may not send here");
+pub(super) const NOT_ALLOWED: Violation = Violation("a packet that a broker may not send here");
 
 /// What we wanted to send does not fit MQTT: a bug of ours, told instead of a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a packet that cannot be encoded")]
 pub struct Unencodable;
 
-/// Encodes one packet onto `out`.
+/// Encodes one packet onto `out`. `level`: that of the connection's CONNECT.
 ///
 /// # Errors
 /// [`Unencodable`]; nothing was added.
-pub fn encode(packet: &Outbound, login: Option<Login<'_>>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+pub fn encode(
+    packet: &Outbound,
+    level: Level,
+    login: Option<Login<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unencodable> {
+    if level == Level::V311 {
+        out.extend(wire311::encode(packet, login).map_err(|_| Unencodable)?);
+        return Ok(());
+    }
     let bytes = match packet {
-        Outbound::Connect { client_id, keepalive_s, will } => {
+        Outbound::Connect { client_id, keepalive_s, will, .. } => {
             connect(client_id, *keepalive_s, will.as_ref(), login)
         }
         Outbound::Subscribe { id, filters } => subscribe(*id, filters),
@@ -61,7 +74,7 @@ pub fn encode(packet: &Outbound, login: Option<Login<'_>>, out: &mut Vec<u8>) ->
     Ok(())
 }
 
-type Encoded = Result<Vec<u8>, MqttError>;
+pub(super) type Encoded = Result<Vec<u8>, MqttError>;
 
 fn connect(client_id: &str, keepalive_s: u16, will: Option<&Will>, login: Option<Login<'_>>) -> Encoded {
     let props = vec![
@@ -105,6 +118,7 @@ fn publish(topic: &str, payload: &[u8], retain: bool, id: Option<u16>) -> Encode
 #[derive(Debug, Default)]
 pub struct Framer {
     held: Vec<u8>,
+    level: Level,
 }
 
 /// Fixed header of a packet: how long it is, header included.
@@ -115,6 +129,17 @@ struct Frame {
 }
 
 impl Framer {
+    /// From now on packets are read as this protocol's. A broker that refuses MQTT 5 answers in its own, which is understood
+    /// all the same.
+    pub const fn speak(&mut self, level: Level) {
+        self.level = level;
+    }
+
+    /// The protocol.
+    pub const fn level(&self) -> Level {
+        self.level
+    }
+
     /// Takes in what came; at most one read's worth at a time, so what is held stays bounded.
     pub fn push(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
@@ -131,7 +156,7 @@ impl Framer {
         }
         let Some(frame) = frame(&self.held)? else { return Ok(None) };
         let Some(body) = self.held.get(frame.body..frame.total) else { return Ok(None) };
-        let packet = decode(frame.first, body)?;
+        let packet = decode(self.level, frame.first, body)?;
         self.held.drain(..frame.total);
         if self.held.is_empty() {
             // A burst is over: give its memory back.
@@ -163,7 +188,10 @@ fn frame(held: &[u8]) -> Result<Option<Frame>, Violation> {
     if rest.len() >= 4 { Err(Violation("a length of more than four bytes")) } else { Ok(None) }
 }
 
-fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
+fn decode(level: Level, first: u8, body: &[u8]) -> Result<Inbound, Violation> {
+    if level == Level::V311 {
+        return wire311::decode(first, body);
+    }
     match (first >> 4, first & 0x0f) {
         (2, 0) => connack(body),
         (3, flags) => message(flags, body),
@@ -174,24 +202,36 @@ fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
             Ok(Inbound::Unsubscribed { id: packet.packet_id() })
         }
         (13, 0) if body.is_empty() => Ok(Inbound::Pong),
-        // The reason code is all that is wanted of it; an empty body means 0 (3.14.2.1).
-        (14, 0) => Ok(Inbound::Disconnect(body.first().copied().unwrap_or(0))),
+        (14, 0) => Ok(disconnect(body)),
         _ => Err(NOT_ALLOWED),
     }
 }
 
+/// Two things are wanted of it. An empty body means reason 0 (3.14.2.1); properties that cannot be read change nothing.
+fn disconnect(body: &[u8]) -> Inbound {
+    let reason = body.first().copied().unwrap_or(0);
+    let spread_s = Disconnect::parse(body).ok().and_then(|(packet, _)| spread(packet.props().as_ref()?));
+    Inbound::Disconnect { reason, spread_s }
+}
+
+fn spread(properties: &[Property]) -> Option<u16> {
+    properties.iter().find_map(|property| match property {
+        Property::UserProperty(pair) if pair.key() == SPREAD_PROPERTY => pair.val().parse().ok(),
+        _ => None,
+    })
+}
+
 fn connack(body: &[u8]) -> Result<Inbound, Violation> {
-    // 3.1.1 brokers answer with two bytes and their own codes: 1 is "unacceptable protocol version" (3.1.1, 3.2.2.3).
+    // A broker that knows only 3.1.1 answers in its own format.
     if let [_, code] = body {
-        return Ok(Inbound::Rejected(if matches!(code, 0 | 1) { 0x84 } else { *code | 0x80 }));
+        return Ok(Inbound::Rejected(wire311::refusal(*code)));
     }
     let reason = body.get(1).copied().ok_or(Violation("a malformed CONNACK"))?;
     if reason != 0 {
         return Ok(Inbound::Rejected(reason));
     }
     let (packet, _) = Connack::parse(body).map_err(|_| Violation("a malformed CONNACK"))?;
-    let mut welcome =
-        Welcome { keepalive_s: None, receive_max: u16::MAX, packet_max: None, retain: true, qos1: true };
+    let mut welcome = Welcome { spread_s: spread(packet.props()), ..Welcome::plain(Level::V5) };
     for property in packet.props().iter() {
         match property {
             Property::ServerKeepAlive(p) => welcome.keepalive_s = Some(p.val()),
@@ -199,6 +239,10 @@ fn connack(body: &[u8]) -> Result<Inbound, Violation> {
             Property::MaximumPacketSize(p) => welcome.packet_max = Some(p.val()),
             Property::RetainAvailable(p) => welcome.retain = p.val() != 0,
             Property::MaximumQos(p) => welcome.qos1 = p.val() != 0,
+            Property::WildcardSubscriptionAvailable(p) => welcome.wildcards = p.val() != 0,
+            Property::SharedSubscriptionAvailable(p) => welcome.shared = p.val() != 0,
+            Property::SessionExpiryInterval(p) => welcome.session_expiry_s = Some(p.val()),
+            Property::AssignedClientIdentifier(_) => welcome.renamed = true,
             _ => {}
         }
     }
@@ -210,16 +254,19 @@ fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
         return Err(Violation("a message at a QoS that was not agreed"));
     }
     let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| Violation("a malformed PUBLISH"))?;
-    let topic =
-        Topic::try_from(packet.topic_name()).map_err(|_| Violation("a message on a topic not asked for"))?;
-    let payload = packet.payload().as_slice();
+    taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id())
+}
+
+/// A message within what was agreed.
+pub(super) fn taken(topic: &str, payload: &[u8], id: Option<u16>) -> Result<Inbound, Violation> {
+    let topic = Topic::try_from(topic).map_err(|_| Violation("a message on a topic not asked for"))?;
     if payload.len() > PAYLOAD_MAX {
         return Err(Violation("a message larger than agreed"));
     }
-    match packet.packet_id() {
-        Some(0) => Err(Violation("a packet id of 0")),
-        id => Ok(Inbound::Message { topic, payload: payload.to_vec(), id }),
+    if id == Some(0) {
+        return Err(Violation("a packet id of 0"));
     }
+    Ok(Inbound::Message { topic, payload: payload.to_vec(), id })
 }
 
 fn puback(body: &[u8]) -> Result<Inbound, Violation> {
@@ -267,13 +314,7 @@ mod tests {
     #[test]
     fn packets_of_the_profile_are_read() {
         let welcome = |f: fn(&mut Welcome)| {
-            let mut w = Welcome {
-                keepalive_s: None,
-                receive_max: u16::MAX,
-                packet_max: None,
-                retain: true,
-                qos1: true,
-            };
+            let mut w = Welcome::plain(Level::V5);
             f(&mut w);
             Inbound::Welcome(w)
         };
@@ -283,15 +324,20 @@ mod tests {
         check(&[0x20, 5, 0, 0, 2, 0x25, 0], welcome(|w| w.retain = false));
         check(&[0x20, 3, 0, 0x86, 0], Inbound::Rejected(0x86));
         check(&[0x20, 2, 0, 1], Inbound::Rejected(0x84));
-        check(&[0x20, 2, 0, 5], Inbound::Rejected(0x85));
+        check(&[0x20, 2, 0, 5], Inbound::Rejected(0x87));
+        check(&[0x20, 7, 0, 0, 4, 0x28, 0, 0x2a, 0], welcome(|w| (w.wildcards, w.shared) = (false, false)));
+        check(&[0x20, 8, 0, 0, 5, 0x11, 0, 0, 0, 9], welcome(|w| w.session_expiry_s = Some(9)));
+        check(&[0x20, 7, 0, 0, 4, 0x12, 0, 1, b'x'], welcome(|w| w.renamed = true));
         check(&[0x90, 4, 0, 1, 0, 1], Inbound::Subscribed { id: 1, refused: None });
         check(&[0x90, 5, 0, 1, 0, 1, 0x87], Inbound::Subscribed { id: 1, refused: Some(0x87) });
         check(&[0xb0, 4, 0, 9, 0, 0], Inbound::Unsubscribed { id: 9 });
         check(&[0x40, 2, 0, 7], Inbound::Puback { id: 7, reason: 0 });
         check(&[0x40, 3, 0, 7, 0x87], Inbound::Puback { id: 7, reason: 0x87 });
         check(&[0xd0, 0], Inbound::Pong);
-        check(&[0xe0, 0], Inbound::Disconnect(0));
-        check(&[0xe0, 2, 0x8e, 0], Inbound::Disconnect(0x8e));
+        let ended = |reason, spread_s| Inbound::Disconnect { reason, spread_s };
+        check(&[0xe0, 0], ended(0, None));
+        check(&[0xe0, 2, 0x8e, 0], ended(0x8e, None));
+        check(&[0xe0, 1, 0x8b], ended(0x8b, None));
         let topic = Topic::try_from("a/b").unwrap();
         check(
             &[0x30, 8, 0, 3, b'a', b'/', b'b', 0, b'h', b'i'],
@@ -301,6 +347,30 @@ mod tests {
             &[0x32, 8, 0, 3, b'a', b'/', b'b', 0, 5, 0],
             Inbound::Message { topic, payload: Vec::new(), id: Some(5) },
         );
+    }
+
+    #[test]
+    fn the_operators_window_is_read_where_the_broker_says_it() {
+        let pair = |value: &str| {
+            let mut property = vec![0x26, 0, SPREAD_PROPERTY.len() as u8];
+            property.extend(SPREAD_PROPERTY.bytes());
+            property.extend([0, value.len() as u8]);
+            property.extend(value.bytes());
+            property
+        };
+        let packet = |first: u8, head: &[u8], property: Vec<u8>| {
+            let mut body = head.to_vec();
+            body.push(property.len() as u8);
+            body.extend(property);
+            let mut bytes = vec![first, body.len() as u8];
+            bytes.extend(body);
+            bytes
+        };
+        let welcome = Welcome { spread_s: Some(120), ..Welcome::plain(Level::V5) };
+        check(&packet(0x20, &[0, 0], pair("120")), Inbound::Welcome(welcome));
+        let ended = |spread_s| Inbound::Disconnect { reason: 0x8b, spread_s };
+        check(&packet(0xe0, &[0x8b], pair("300")), ended(Some(300)));
+        check(&packet(0xe0, &[0x8b], pair("soon")), ended(None));
     }
 
     #[track_caller]
@@ -330,13 +400,14 @@ mod tests {
         let login = Login { user: "nas", password: b"secret" };
         let body = |packet: &Outbound| {
             let mut out = Vec::new();
-            encode(packet, Some(login), &mut out).unwrap();
+            encode(packet, Level::V5, Some(login), &mut out).unwrap();
             let frame = frame(&out).unwrap().unwrap();
             assert_eq!(frame.total, out.len());
             (frame.first, out[frame.body..].to_vec())
         };
         let client_id = heapless::String::try_from("0123456789abcdefghjk").unwrap();
-        let (first, connect) = body(&Outbound::Connect { client_id, keepalive_s: 60, will: Some(will) });
+        let (first, connect) =
+            body(&Outbound::Connect { level: Level::V5, client_id, keepalive_s: 60, will: Some(will) });
         let (connect, _) = Connect::parse(&connect).unwrap();
         assert_eq!((first, connect.keep_alive(), connect.user_name()), (0x10, 60, Some("nas")));
         assert_eq!((connect.will_topic(), connect.will_qos()), (Some("moorline/n/x/echo"), Qos::AtLeastOnce));

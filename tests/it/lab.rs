@@ -26,6 +26,12 @@ pub struct Lab {
     pub more: String,
     /// More lines of its [store].
     pub store: String,
+    /// More lines of its [cloud].
+    pub cloud: String,
+    /// The broker's address, if not the usual one.
+    pub url: Option<String>,
+    /// More lines of the broker's configuration; DIR stands for its directory.
+    pub broker_more: String,
 }
 
 pub fn source(path: &str) -> PathBuf {
@@ -45,7 +51,7 @@ pub fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -64,6 +70,9 @@ impl Lab {
             environment: Vec::new(),
             more: trust,
             store: String::new(),
+            cloud: String::new(),
+            url: None,
+            broker_more: String::new(),
         };
         lab.nas("healthy");
         lab.make_broker(&[]);
@@ -119,6 +128,7 @@ impl Lab {
             .arg(self.path("broker"))
             .arg(self.port.to_string())
             .arg("--run")
+            .env("MOORLINE_BROKER_MORE", &self.broker_more)
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         self.broker = Some(command.spawn().unwrap());
@@ -130,15 +140,20 @@ impl Lab {
         end(&mut self.broker);
     }
 
+    fn broker_url(&self) -> String {
+        self.url.clone().unwrap_or_else(|| format!("mqtts://localhost:{}", self.port))
+    }
+
     pub fn configure(&self) {
         let dir = self.dir.path().display();
+        let url = self.broker_url();
         let text = format!(
-            "[nas]\nname = \"Test NAS\"\n[cloud]\nbroker = \"mqtts://localhost:{}\"\nca_file = \"{dir}/broker/ca.pem\"\n\
+            "[nas]\nname = \"Test NAS\"\n[cloud]\nbroker = \"{url}\"\nca_file = \"{dir}/broker/ca.pem\"\n\
              user = \"nas\"\npassword_file = \"{dir}/broker/nas.password\"\nreconnect_spread_s = 1\nbackoff_max_s = 2\n\
-             [cloud.device_access]\nuser = \"device\"\npassword_file = \"{dir}/broker/device.password\"\n\
+             {}[cloud.device_access]\nuser = \"device\"\npassword_file = \"{dir}/broker/device.password\"\n\
              [store]\ndir = \"{dir}/store\"\n{}[control]\nsocket = \"{dir}/control.sock\"\n\
              [[service]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n{}",
-            self.port, self.store, self.more
+            self.cloud, self.store, self.more
         );
         fs::write(self.path("agent.toml"), text).unwrap();
     }
@@ -246,12 +261,17 @@ impl Lab {
         program(env!("CARGO_BIN_EXE_moorline")).args(args).arg("--socket").arg(socket).output().unwrap()
     }
 
+    /// A command line that needs no agent.
+    pub fn moorline_alone(&self, args: &[&str]) -> Output {
+        program(env!("CARGO_BIN_EXE_moorline")).args(args).output().unwrap()
+    }
+
     /// A phone that was never here before.
     pub fn fresh_phone(&mut self) -> Phone {
         self.phones += 1;
         Phone {
             state: self.path(&format!("phone-{}", self.phones)),
-            broker: format!("mqtts://localhost:{}", self.port),
+            broker: self.broker_url(),
             ca: self.path("broker/ca.pem"),
             password: self.path("broker/pairing.password"),
         }

@@ -20,3 +20,4 @@ mod lab;
 mod lifecycle;
 mod owners;
 mod tidy;
+mod transports;

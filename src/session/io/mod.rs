@@ -1,12 +1,15 @@
 //! The session's connection: name, TCP, TLS, MQTT packets over one socket. A shell: it carries out what the machine
 //! asks and reports what came of it; no decision is made here.
 
+pub mod dns;
 pub mod network;
+pub mod sntp;
 pub mod stream;
+pub mod websocket;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +25,7 @@ use smol::net::TcpStream;
 use super::cause::Cause;
 use super::packet::{Inbound, Outbound};
 use super::wire::{Framer, Login, encode};
+use dns::Overrides;
 use stream::{Duplex, connect, handshake};
 
 /// Bytes that may wait for a slow broker. More than all messages in flight; beyond it the broker does not read.
@@ -37,6 +41,8 @@ pub struct Endpoint {
     pub port: u16,
     /// TLS, or plain TCP.
     pub tls: Option<Arc<ClientConfig>>,
+    /// MQTT over WebSocket at this path, or MQTT alone.
+    pub path: Option<String>,
     /// Account.
     pub login: Option<Account>,
 }
@@ -54,8 +60,8 @@ pub struct Account {
 pub enum Report {
     /// The name servers answered.
     Resolved(Result<Vec<SocketAddr>, Cause>),
-    /// TCP is open, TLS begins.
-    TlsStarted,
+    /// TCP is open to this address, TLS begins.
+    Opened(SocketAddr),
     /// Ready for CONNECT.
     Connected,
     /// A packet came.
@@ -69,7 +75,7 @@ type Work<T> = Pin<Box<dyn Future<Output = Result<T, Cause>>>>;
 enum Link {
     Idle,
     Resolving(Work<Vec<SocketAddr>>),
-    Connecting(Work<TcpStream>),
+    Connecting(Work<(TcpStream, SocketAddr)>),
     Handshaking(Work<Box<dyn Duplex>>),
     Up(Open),
     /// Sends what is left, then closes.
@@ -107,9 +113,17 @@ impl Transport {
     }
 
     /// Looks the broker's name up, anew each time.
-    pub fn resolve(&mut self) {
+    pub fn resolve(&mut self, overrides: Overrides) {
         let (host, port) = (self.endpoint.host.clone(), self.endpoint.port);
-        self.link = Link::Resolving(Box::pin(stream::resolve(host, port)));
+        self.link = Link::Resolving(Box::pin(async move {
+            let found = dns::look_up(&host, &overrides).await?;
+            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+        }));
+    }
+
+    /// The box's own end of the connection, if there is one.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.socket.as_ref()?.local_addr().ok().map(|a| a.ip())
     }
 
     /// Connects to one of `addresses`.
@@ -146,7 +160,10 @@ impl Transport {
         let login = self.endpoint.login.as_ref();
         let login = login.map(|a| Login { user: &a.user, password: &a.password });
         let Link::Up(open) = &mut self.link else { return };
-        if encode(packet, login, &mut open.outbox).is_err() {
+        if let Outbound::Connect { level, .. } = packet {
+            open.framer.speak(*level);
+        }
+        if encode(packet, open.framer.level(), login, &mut open.outbox).is_err() {
             log::error!("a packet could not be encoded and was not sent");
         }
     }
@@ -183,7 +200,7 @@ impl Transport {
                     return Poll::Ready(Report::Resolved(answer));
                 }
                 Link::Connecting(work) => match std::task::ready!(work.as_mut().poll(cx)) {
-                    Ok(tcp) => return Poll::Ready(self.connected(tcp)),
+                    Ok((tcp, peer)) => return Poll::Ready(self.opened(tcp, peer)),
                     Err(cause) => return Poll::Ready(self.failed(cause)),
                 },
                 Link::Handshaking(work) => match std::task::ready!(work.as_mut().poll(cx)) {
@@ -206,20 +223,26 @@ impl Transport {
         }
     }
 
-    fn connected(&mut self, tcp: TcpStream) -> Report {
+    fn opened(&mut self, tcp: TcpStream, peer: SocketAddr) -> Report {
         self.socket = Some(tcp.clone());
-        let Some(config) = &self.endpoint.tls else {
-            self.link = Link::Up(Open::new(Box::new(tcp)));
-            return Report::Connected;
+        let name = ServerName::try_from(self.endpoint.host.clone());
+        let tls = match (&self.endpoint.tls, name) {
+            (None, _) => None,
+            (Some(config), Ok(name)) => Some((TlsConnector::from(Arc::clone(config)), name)),
+            (Some(_), Err(_)) => return self.failed(Cause::NameUnknown),
         };
-        match ServerName::try_from(self.endpoint.host.clone()) {
-            Ok(name) => {
-                let connector = TlsConnector::from(Arc::clone(config));
-                self.link = Link::Handshaking(Box::pin(handshake(connector, name, tcp)));
-                Report::TlsStarted
+        let (host, port, path) = (self.endpoint.host.clone(), self.endpoint.port, self.endpoint.path.clone());
+        self.link = Link::Handshaking(Box::pin(async move {
+            let stream: Box<dyn Duplex> = match tls {
+                Some((connector, name)) => handshake(connector, name, tcp).await?,
+                None => Box::new(tcp),
+            };
+            match path {
+                Some(path) => Ok(Box::new(websocket::upgrade(stream, &host, port, &path).await?) as _),
+                None => Ok(stream),
             }
-            Err(_) => self.failed(Cause::NameUnknown),
-        }
+        }));
+        Report::Opened(peer)
     }
 
     fn failed(&mut self, cause: Cause) -> Report {

@@ -2,6 +2,7 @@
 //! picture itself is read anew from getifaddrs(3), so a lost message costs nothing but a moment.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll};
 
@@ -12,7 +13,9 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use crate::session::machine::Reach;
+use crate::session::gateway;
+use crate::session::reach::{Cut, Network, Reach};
+use crate::sys::root::Root;
 
 /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE of <linux/rtnetlink.h>.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
@@ -59,14 +62,29 @@ impl Bell {
     }
 }
 
-/// The picture as it is now. A broker on this very machine (`loopback`) needs no network.
-pub fn reach(loopback: bool) -> Reach {
-    if loopback {
-        return Reach::Usable;
-    }
+/// The picture at one moment.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Whether there is a way out, and by which router.
+    pub network: Network,
+    /// The box's own addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where the broker may be, if its address is not known yet: addresses of documentation networks (RFC 5737, RFC 3849), which
+/// only a default route leads to.
+const ANYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
+/// The picture as it is now. A broker on this very machine (`loopback`) needs no network. `broker`: its addresses, as far as they
+/// are known.
+pub fn look(loopback: bool, broker: &[IpAddr]) -> Picture {
+    let gateway = gateway();
+    let usable = |addresses| Picture { network: Network { reach: Reach::Usable, gateway }, addresses };
     // Unreadable is not the same as none: then the attempt itself has to tell.
-    let Ok(interfaces) = getifaddrs() else { return Reach::Usable };
+    let Ok(interfaces) = getifaddrs() else { return usable(Vec::new()) };
     let mut link = false;
+    let mut addresses: Vec<IpAddr> = Vec::new();
     for interface in interfaces {
         let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
         if !interface.flags.contains(up) || interface.flags.contains(InterfaceFlags::IFF_LOOPBACK) {
@@ -74,16 +92,48 @@ pub fn reach(loopback: bool) -> Reach {
         }
         link = true;
         let Some(address) = interface.address else { continue };
-        let v4 = address.as_sockaddr_in().is_some_and(|a| !a.ip().is_link_local());
+        let v4 = address.as_sockaddr_in().map(|a| a.ip()).filter(|ip| !ip.is_link_local());
         // fe80::/10 leads nowhere.
-        let v6 = address
-            .as_sockaddr_in6()
-            .is_some_and(|a| a.ip().segments().first().is_some_and(|s| s & 0xffc0 != 0xfe80));
-        if v4 || v6 {
-            return Reach::Usable;
-        }
+        let v6 = address.as_sockaddr_in6().map(|a| a.ip()).filter(|ip| !ip.is_unicast_link_local());
+        addresses.extend(v4.map(IpAddr::V4).into_iter().chain(v6.map(IpAddr::V6)));
     }
-    if link { Reach::NoAddress } else { Reach::NoLink }
+    if loopback {
+        return usable(addresses);
+    }
+    let targets = if broker.is_empty() { &ANYWHERE[..] } else { broker };
+    let reach = match (link, addresses.is_empty()) {
+        (false, _) => Reach::Cut(Cut::NoLink),
+        (true, true) => Reach::Cut(Cut::NoAddress),
+        (true, false) if targets.iter().any(|to| has_route(*to)) => Reach::Usable,
+        (true, false) => Reach::Cut(Cut::NoRoute),
+    };
+    Picture { network: Network { reach, gateway }, addresses }
+}
+
+/// Whether the kernel knows a way to this address: connecting a datagram socket asks for the route and sends nothing
+/// (connect(2), udp(7)).
+pub fn has_route(to: IpAddr) -> bool {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let Ok(socket) = UdpSocket::bind((any, 0)) else { return to.is_ipv4() };
+    match socket.connect((to, 9)) {
+        Ok(()) => true,
+        Err(error) => !matches!(
+            error.raw_os_error(),
+            Some(
+                nix::libc::ENETUNREACH
+                    | nix::libc::EHOSTUNREACH
+                    | nix::libc::EADDRNOTAVAIL
+                    | nix::libc::EACCES
+            )
+        ),
+    }
+}
+
+/// The router that the default route leads to: IPv4's, or else IPv6's.
+pub fn gateway() -> Option<IpAddr> {
+    let read = |path| Root::real().read(path).unwrap_or_default();
+    let v4 = gateway::ipv4(&read("/proc/net/route")).map(IpAddr::V4);
+    v4.or_else(|| gateway::ipv6(&read("/proc/net/ipv6_route")).map(IpAddr::V6))
 }
 
 #[cfg(test)]
@@ -92,6 +142,11 @@ mod tests {
 
     #[test]
     fn a_broker_on_this_machine_needs_no_network() {
-        assert_eq!(reach(true), Reach::Usable);
+        assert_eq!(look(true, &[]).network.reach, Reach::Usable);
+    }
+
+    #[test]
+    fn the_kernel_knows_the_way_to_itself() {
+        assert!(has_route(Ipv4Addr::LOCALHOST.into()));
     }
 }

@@ -1,10 +1,12 @@
 //! The steps to a byte stream, each a future, and what their errors mean. A shell.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use async_io::Timer;
 use futures_rustls::TlsConnector;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
@@ -13,17 +15,8 @@ use smol::net::TcpStream;
 
 use crate::health::tracker::cut;
 use crate::session::cause::{Cause, Step, TlsFault};
-use crate::session::tls;
+use crate::session::{race, tls};
 
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 8;
-/// Lookups at once: one that its caller gave up goes on until the C library does.
-const LOOKUPS_MAX: usize = 4;
-static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-/// Bytes of stack for the C library's resolver.
-const LOOKUP_STACK: usize = 256 * 1024;
-/// Longest wait for one address, so that the next one gets its turn.
-const ADDRESS_MAX: Duration = Duration::from_secs(5);
 /// Unacknowledged data older than this ends the connection (TCP_USER_TIMEOUT, tcp(7)), in milliseconds: behind the
 /// session's own probes.
 const USER_TIMEOUT_MS: u32 = 60_000;
@@ -33,57 +26,66 @@ pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
-/// Looks a name up with the system's resolver, in a thread of its own since that blocks. The thread ends with the lookup: a
-/// pool's would stay and wake up twice a second.
-///
-/// # Errors
-/// `NameServers` with the resolver's own words.
-pub async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, Cause> {
-    let (sender, receiver) = smol::channel::bounded(1);
-    let look_up = move || {
-        let found = (host.as_str(), port).to_socket_addrs().map(|a| a.take(ADDRESSES_MAX).collect());
-        // Nobody may be waiting any more.
-        let _ = sender.try_send(found);
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-    };
-    let failed = |error: &dyn std::fmt::Display| Cause::NameServers(cut(&error.to_string()));
-    if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= LOOKUPS_MAX {
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-        return Err(failed(&"the lookups before this one still wait for an answer"));
-    }
-    let thread = std::thread::Builder::new().name("lookup".into()).stack_size(LOOKUP_STACK);
-    if let Err(error) = thread.spawn(look_up) {
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-        return Err(failed(&error));
-    }
-    match receiver.recv().await {
-        Ok(answer) => answer.map_err(|error: io::Error| failed(&error)),
-        Err(error) => Err(failed(&error)),
+type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+
+/// Attempts at several addresses, side by side (RFC 8305).
+struct Race {
+    /// The next one stands last.
+    left: Vec<SocketAddr>,
+    dials: Vec<(SocketAddr, Dial)>,
+    next: Timer,
+    failure: Option<Cause>,
+}
+
+impl Race {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(TcpStream, SocketAddr), Cause>> {
+        loop {
+            let mut at = 0;
+            while let Some((address, dial)) = self.dials.get_mut(at) {
+                match dial.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((stream, *address))),
+                    Poll::Ready(Err(error)) => {
+                        self.failure = Some(worse(self.failure.take(), refused(&error)));
+                        drop(self.dials.remove(at));
+                    }
+                    Poll::Pending => at += 1,
+                }
+            }
+            let due = self.dials.is_empty() || Pin::new(&mut self.next).poll(cx).is_ready();
+            let Some(address) = self.left.pop_if(|_| due) else { break };
+            self.dials.push((address, Box::pin(TcpStream::connect(address))));
+            self.next = Timer::after(race::ATTEMPT_DELAY);
+        }
+        if self.dials.is_empty() {
+            return Poll::Ready(Err(self.failure.take().unwrap_or(Cause::TimedOut(Step::Connecting))));
+        }
+        Poll::Pending
     }
 }
 
-/// Connects to the first of `addresses` that answers.
+/// Which of two failures tells more: the box's own trouble, then an answer, then silence, then no way there.
+fn worse(one: Option<Cause>, other: Cause) -> Cause {
+    let rank = |cause: &Cause| match cause {
+        Cause::Box(_) => 3,
+        Cause::Refused => 2,
+        Cause::Unreachable(_) => 0,
+        _ => 1,
+    };
+    one.filter(|one| rank(one) >= rank(&other)).unwrap_or(other)
+}
+
+/// Connects to the first of `addresses` that answers, in their order, each a little later than the one before.
 ///
 /// # Errors
-/// What the last one said.
-pub async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Cause> {
-    let mut last = Cause::TimedOut(Step::Connecting);
-    for address in addresses {
-        let late = async {
-            smol::Timer::after(ADDRESS_MAX).await;
-            Err(io::ErrorKind::TimedOut.into())
-        };
-        match smol::future::or(TcpStream::connect(address), late).await {
-            Ok(stream) => {
-                // Both only make it better; a kernel without them still works.
-                let _ = stream.set_nodelay(true);
-                let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-                return Ok(stream);
-            }
-            Err(error) => last = refused(&error),
-        }
-    }
-    Err(last)
+/// The most telling of their failures.
+pub async fn connect(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAddr), Cause> {
+    let left = addresses.into_iter().rev().collect();
+    let mut race = Race { left, dials: Vec::new(), next: Timer::never(), failure: None };
+    let (stream, address) = poll_fn(|cx| race.poll(cx)).await?;
+    // Both only make it better; a kernel without them still works.
+    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
+    Ok((stream, address))
 }
 
 /// TLS over `tcp`.

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::cause::Cause;
 use super::race;
+use crate::units::Mono;
 
 /// What is known of the broker's addresses. In memory only.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Addresses {
     distrust: bool,
     /// Why the present attempt or session goes by `worked` instead of by the name.
     by_memory: Option<Cause>,
+    /// `worked` is not tried again before: it failed, too.
+    memory_rests_until: Mono,
 }
 
 impl Addresses {
@@ -55,10 +58,12 @@ impl Addresses {
     /// The cause it was given, if nothing is known besides.
     pub fn handle_resolved(
         &mut self,
+        now: Mono,
         answer: Result<Vec<SocketAddr>, Cause>,
     ) -> Result<Vec<SocketAddr>, Cause> {
         let answer = answer.and_then(|a| if a.is_empty() { Err(Cause::NameUnknown) } else { Ok(a) });
-        match (answer, self.worked) {
+        let worked = self.worked.filter(|_| answer.is_ok() || self.memory_rests_until <= now);
+        match (answer, worked) {
             (Ok(addresses), worked) => {
                 self.named = addresses.iter().map(SocketAddr::ip).take(race::ADDRESSES_MAX).collect();
                 let mut ordered = race::order(&addresses, self.demoted);
@@ -76,6 +81,11 @@ impl Addresses {
         }
     }
 
+    /// The address of before did not help: the names are asked as often as ever, but it is left alone for a while.
+    pub fn handle_memory_failed(&mut self, until: Mono) {
+        self.memory_rests_until = until;
+    }
+
     /// TCP is open.
     pub const fn handle_opened(&mut self, peer: SocketAddr) {
         self.peer = Some(peer);
@@ -89,6 +99,7 @@ impl Addresses {
     /// A round trip confirmed it.
     pub const fn handle_online(&mut self) {
         (self.worked, self.demoted, self.distrust) = (self.peer, None, false);
+        self.memory_rests_until = Mono::from_millis(0);
     }
 
     /// TCP is open, and nothing comes of it: the next attempt tries the others first.

@@ -48,6 +48,8 @@ pub enum Retry {
 pub struct Backoff {
     failures: u32,
     local: u32,
+    /// A session was lost and none has been stable since: the others that were lost with it are still coming back.
+    spreading: bool,
     max: Duration,
     spread: Duration,
 }
@@ -55,14 +57,16 @@ pub struct Backoff {
 impl Backoff {
     /// `max`: the largest window. `spread`: the window after a loss.
     pub const fn new(max: Duration, spread: Duration) -> Self {
-        Self { failures: 0, local: 0, max, spread }
+        Self { failures: 0, local: 0, spreading: false, max, spread }
     }
 
     /// The window that the next failure draws from.
     pub fn window(&self) -> Duration {
         let doubled =
             WINDOW_FIRST.saturating_mul(1u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
-        doubled.min(self.max)
+        // After a loss no window is smaller than the spread, or the second tries of a fleet would come in a rush.
+        let least = if self.spreading { self.spread } else { Duration::ZERO };
+        doubled.min(self.max).max(least)
     }
 
     fn local_window(&self) -> Duration {
@@ -89,7 +93,10 @@ impl Backoff {
             Retry::Now => Duration::ZERO,
             Retry::Backoff => FLOOR + uniform(random, window.saturating_sub(FLOOR)),
             Retry::Local => FLOOR + uniform(random, self.local_window().saturating_sub(FLOOR)),
-            Retry::Spread => uniform(random, self.spread),
+            Retry::Spread => {
+                self.spreading = true;
+                uniform(random, self.spread)
+            }
             Retry::Slow => SLOW_FLOOR + uniform(random, window.max(SLOW_FLOOR)),
             Retry::Clone => CLONE_FLOOR + uniform(random, CLONE_FLOOR),
         }
@@ -97,7 +104,7 @@ impl Backoff {
 
     /// The session has been stable: the window falls back to its start.
     pub fn reset(&mut self) {
-        (self.failures, self.local) = (0, 0);
+        (self.failures, self.local, self.spreading) = (0, 0, false);
     }
 }
 
@@ -129,6 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn after_a_loss_no_window_is_smaller_than_the_spread() {
+        let mut backoff = Backoff::new(MAX, SPREAD);
+        backoff.draw(Retry::Spread, &mut Seeded::new(1));
+        assert_eq!(backoff.window(), SPREAD);
+        (0..4).for_each(|_| _ = backoff.draw(Retry::Backoff, &mut Seeded::new(1)));
+        assert_eq!(backoff.window().as_secs(), 32);
+        backoff.reset();
+        assert_eq!(backoff.window(), WINDOW_FIRST);
+    }
+
+    #[test]
     fn local_failures_leave_the_brokers_window_alone() {
         let mut backoff = Backoff::new(MAX, SPREAD);
         for seed in 0..1000 {
@@ -145,7 +163,7 @@ mod tests {
     fn range(failures: u32, retry: Retry, low: Duration, high: Duration) {
         let draws: Vec<Duration> = (0..2000)
             .map(|seed| {
-                Backoff { failures, local: failures, max: MAX, spread: SPREAD }
+                Backoff { failures, local: failures, spreading: false, max: MAX, spread: SPREAD }
                     .draw(retry, &mut Seeded::new(seed))
             })
             .collect();

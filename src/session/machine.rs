@@ -34,6 +34,8 @@ use crate::units::Mono;
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for a TCP connection, all addresses together.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
+/// The same for an address of before, tried because no name server answers: they may be back any moment.
+const CONNECT_BY_MEMORY_MAX: Duration = Duration::from_secs(3);
 /// Longest wait for each of TLS, CONNACK and the subscriptions.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long the broker waits before it publishes the will: longer than a usual reconnect.
@@ -335,10 +337,12 @@ impl Machine {
         random: &mut dyn Random,
     ) {
         let State::Resolving { .. } = self.state else { return };
-        match self.addresses.handle_resolved(answer) {
+        match self.addresses.handle_resolved(now, answer) {
             Ok(ordered) => {
                 self.counters.dials += 1;
-                self.enter(now, State::Connecting { deadline: now.after(CONNECT_MAX) }, None);
+                let by_name = self.addresses.by_memory().is_none();
+                let longest = if by_name { CONNECT_MAX } else { CONNECT_BY_MEMORY_MAX };
+                self.enter(now, State::Connecting { deadline: now.after(longest) }, None);
                 self.act(Action::Dial(ordered));
             }
             Err(cause) => self.fail(now, cause, random),
@@ -483,7 +487,11 @@ impl Machine {
     fn fail(&mut self, now: Mono, cause: Cause, random: &mut dyn Random) {
         let retry = self.retry(now, &cause);
         self.learn(now, &cause);
-        let wait = self.backoff.draw(retry, random);
+        let mut wait = self.backoff.draw(retry, random);
+        if self.addresses.by_memory().is_some() && !self.is_online() {
+            self.addresses.handle_memory_failed(now.after(wait));
+            wait = self.backoff.draw(Retry::Local, random);
+        }
         let earliest = self.last_attempt.unwrap_or_default().after(backoff::FLOOR);
         self.counters.failures += u64::from(cause != Cause::Requested);
         if !matches!(self.actions.back(), Some(Action::Goodbye(_))) {
@@ -510,11 +518,7 @@ impl Machine {
         if by_pause && self.pause_explains_until > now {
             return Retry::Now;
         }
-        // The dial went by memory; what is wrong is the name service.
-        match self.addresses.by_memory() {
-            Some(Cause::NameUnknown | Cause::NameServers(_)) if !self.is_online() => Retry::Local,
-            _ => cause.retry(self.is_online()),
-        }
+        cause.retry(self.is_online())
     }
 
     /// What a failure teaches about router, address and protocol.

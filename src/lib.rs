@@ -14,6 +14,7 @@ pub mod hardware;
 pub mod health;
 pub mod identity;
 pub mod pairing;
+pub mod portmap;
 pub mod random;
 pub mod session;
 pub mod store;

@@ -4,7 +4,6 @@ pub mod addresses;
 pub mod backoff;
 pub mod cause;
 pub mod dns;
-pub mod gateway;
 pub mod io;
 pub mod keepalive;
 pub mod losses;

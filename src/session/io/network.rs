@@ -13,7 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use crate::session::gateway;
+use crate::portmap::gateway;
 use crate::session::reach::{Cut, Network, Reach};
 use crate::sys::root::Root;
 
@@ -132,8 +132,8 @@ pub fn has_route(to: IpAddr) -> bool {
 /// The router that the default route leads to: IPv4's, or else IPv6's.
 pub fn gateway() -> Option<IpAddr> {
     let read = |path| Root::real().read(path).unwrap_or_default();
-    let v4 = gateway::ipv4(&read("/proc/net/route")).map(IpAddr::V4);
-    v4.or_else(|| gateway::ipv6(&read("/proc/net/ipv6_route")).map(IpAddr::V6))
+    let v4 = gateway::v4(&read("/proc/net/route")).map(|g| IpAddr::V4(g.address));
+    v4.or_else(|| gateway::v6(&read("/proc/net/ipv6_route")).map(|g| IpAddr::V6(g.address)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod hardware;
 pub mod health;
 pub mod identity;

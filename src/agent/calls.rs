@@ -64,6 +64,7 @@ impl Agent {
                 let (first, rest) = self.events.follow(seen);
                 Reply::Events { first, rest }
             }
+            Ok(Ask::Doctor) => return self.call_doctor(call.reply),
             Ok(ask) => Reply::Whole(self.answer(ask).unwrap_or_else(|refused| Response::problem(&refused))),
             Err(refused) => {
                 let mut response = Response::problem(&refused);
@@ -103,7 +104,8 @@ impl Agent {
                 let status = self.fresh_status();
                 Ok(Response::text(metrics::MEDIA_TYPE, metrics::render(&status)))
             }
-            Ask::Events(_) => Err(Refused::new(Fault::NotFound, "events are a stream")),
+            // Answered where they are called for.
+            Ask::Events(_) | Ask::Doctor => Err(Refused::new(Fault::NotFound, "not answered at once")),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod cloud;
+mod doctor;
 mod events;
 mod run;
 mod start;
@@ -40,6 +41,7 @@ use crate::sys::root::Root;
 use crate::units::Mono;
 
 pub use run::run;
+pub(crate) use start::{KEY_FILE, build_time, endpoint};
 pub use start::{Options, StartError};
 
 /// Everything the agent is.
@@ -59,6 +61,7 @@ pub struct Agent {
     watchdog: Watchdog,
     losses: Losses,
     time: time::Question,
+    doctor: doctor::Round,
     transport: Transport,
     tracker: Tracker,
     events: events::Events,

@@ -14,6 +14,7 @@ use super::start::{Options, StartError};
 use super::{Agent, views};
 use crate::array::io::Watch;
 use crate::control::io::Call;
+use crate::doctor::check::Diagnosis;
 use crate::hardware::button::Key;
 use crate::hardware::io::buttons::Buttons;
 use crate::health::finding::Code;
@@ -45,6 +46,8 @@ enum Event {
     Arrays,
     /// A time server answered, or none did.
     Time(Option<Told>),
+    /// The doctor has looked at everything.
+    Diagnosed(Diagnosis),
     /// A key of an input device.
     Key(String, Key),
     /// Something is due.
@@ -109,6 +112,7 @@ impl Agent {
                 }
                 Event::Key(device, key) => self.handle_key(&device, key),
                 Event::Time(told) => self.handle_time(told),
+                Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -200,8 +204,8 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..7 {
-            let event = match (sources.turn + source) % 7 {
+        for source in 0..8 {
+            let event = match (sources.turn + source) % 8 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
@@ -209,7 +213,8 @@ impl Agent {
                     sources.bell.as_ref().map_or(Poll::Pending, |b| b.poll_rung(cx)).map(|()| Event::Network)
                 }
                 4 => self.poll_time(cx).map(Event::Time),
-                5 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
+                5 => self.poll_doctor(cx).map(Event::Diagnosed),
+                6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
                     .watch
                     .as_mut()

@@ -37,7 +37,7 @@ use crate::sys::{clock, random};
 use crate::units::{Mono, UnixSeconds};
 
 /// The key file, beside the log.
-pub(super) const KEY_FILE: &str = "identity.key";
+pub(crate) const KEY_FILE: &str = "identity.key";
 
 /// From the command line.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub enum StartError {
 }
 
 /// When this binary was built: the earliest time it can be.
-pub(super) fn build_time() -> UnixSeconds {
+pub(crate) fn build_time() -> UnixSeconds {
     UnixSeconds(env!("MOORLINE_BUILD_UNIX").parse().unwrap_or(0))
 }
 
@@ -117,6 +117,7 @@ impl Agent {
             events: super::events::Events::default(),
             losses: Losses::default(),
             time: super::time::Question::default(),
+            doctor: super::doctor::Round::default(),
             knocks: cloud::KnockLimit::default(),
             told: cloud::Told::default(),
             _server: server,
@@ -158,7 +159,8 @@ pub(super) fn session(config: &Config, identity: &Identity, now: Mono) -> Machin
     Machine::new(settings, Topics::new(config.topic_prefix.clone(), id), now)
 }
 
-pub(super) fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, TlsError> {
+/// How the configured broker is reached.
+pub(crate) fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, TlsError> {
     let Some(cloud) = &config.cloud else {
         return Ok(Endpoint { host: String::new(), port: 0, tls: None, path: None, login: None });
     };

@@ -25,6 +25,7 @@ usage: moorline COMMAND [OPTIONS]
   users remove NAME                   remove a user and its devices
   cloud                               the session with the broker, with its history
   cloud on | off | reconnect | mode automatic|manual|relay | dns system|IP…
+  doctor [--no-agent [--config FILE]] walk every step between this NAS and the cloud (at most 15 s)
   arrays | hardware [--show-personal] | services
   events [--follow]                   what happened, as it happens
   reset connection|pairings|identity [--plan] [--yes]
@@ -110,6 +111,11 @@ pub enum Command {
     PatchCloud(String),
     /// A new session.
     Reconnect,
+    /// Look at every step to the cloud.
+    Doctor {
+        /// Without the agent: by this configuration.
+        alone: Option<PathBuf>,
+    },
     /// List arrays.
     Arrays,
     /// Show hardware.
@@ -165,7 +171,8 @@ struct Typed {
 
 /// Options that take a value, and those that do not.
 const WITH_VALUE: [&str; 8] = ["socket", "config", "root", "ttl", "user", "email", "output", "name"];
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 12] = [
+    "no-agent",
     "json",
     "help",
     "version",
@@ -275,6 +282,10 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
         ("remove", ids) => remove(ids, typed),
         ("users", rest) => users(rest, typed),
         ("cloud", rest) => cloud(rest),
+        ("doctor", []) => {
+            let config = typed.value("config").map_or_else(|| PathBuf::from(CONFIG), PathBuf::from);
+            Ok(Command::Doctor { alone: typed.flag("no-agent").then_some(config) })
+        }
         ("arrays", []) => Ok(Command::Arrays),
         ("hardware", []) => Ok(Command::Hardware { personal: typed.flag("show-personal") }),
         ("services", []) => Ok(Command::Services),

@@ -1,10 +1,21 @@
-//! Commands that need no agent: checking files and listing boards. A shell.
+//! Commands that need no agent: checking files, listing boards, the doctor by itself. A shell.
+#![allow(clippy::print_stderr, reason = "this is the command line")]
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::board::builtin;
 use crate::board::description::{self, Description};
+use crate::clock::{BootId, Clock};
 use crate::config::io::{ConfigError, load};
+use crate::control::api;
+use crate::doctor::facts::Session;
+use crate::doctor::io::{Patient, examine};
+use crate::doctor::verdict::diagnose;
+use crate::session::tls::Judged;
+use crate::session::topics::Topics;
+use crate::sys::{clock, keyfile};
 
 /// Checks a configuration; the text to show.
 ///
@@ -19,6 +30,41 @@ pub fn config_check(file: &Path) -> Result<String, ConfigError> {
         config.services.len(),
         config.store_dir.display()
     ))
+}
+
+/// The doctor without an agent: by the configuration in `file`, and the identity as far as this caller may read it. What the
+/// owner set with `moorline cloud` is in the store, which only the agent opens.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn doctor(file: &Path, is_watched: bool) -> Result<Value, ConfigError> {
+    let config = load(file, "NAS")?;
+    let clock = Clock::new(BootId([0; 8]), config.trust, crate::agent::build_time(), clock::read());
+    let endpoint = crate::agent::endpoint(&config, &Judged::new(clock.judged())).map_err(|error| {
+        let (message, help) = (error.to_string(), "check ca_file and the client certificate".to_owned());
+        let fault = crate::typed_toml::Fault { line: 1, column: 1, code: "bad-ca", message, help };
+        ConfigError { file: file.display().to_string(), text: String::new(), faults: vec![fault] }
+    })?;
+    let identity = keyfile::load(&config.store_dir.join(crate::agent::KEY_FILE)).ok();
+    let patient = Patient {
+        broker: config.cloud.as_ref().map(|c| c.url.to_string()),
+        endpoint,
+        is_loopback: config.cloud.as_ref().is_none_or(|c| c.url.is_loopback()),
+        servers: Vec::new(),
+        remembered: Vec::new(),
+        topics: identity.map(|i| Topics::new(config.topic_prefix.clone(), i.id())),
+        time_servers: config.time_servers.clone(),
+        clock: (clock.confidence(), clock.system(), clock.floor()),
+        session: Session::default(),
+        services: config.services.iter().map(|s| (s.name.clone(), s.address)).collect(),
+    };
+    let tell = |what: &'static str| {
+        if is_watched {
+            eprintln!("looking at {what} …");
+        }
+    };
+    let facts = smol::block_on(examine(patient, tell));
+    Ok(serde_json::to_value(api::Doctor::from(&diagnose(&facts))).unwrap_or_default())
 }
 
 /// Checks a board file; the text to show.

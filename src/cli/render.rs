@@ -198,6 +198,25 @@ pub fn cloud(cloud: &Value) -> String {
     out + &table(rows.get(from..).unwrap_or_default())
 }
 
+/// `moorline doctor`.
+pub fn doctor(answer: &Value) -> String {
+    let mut out = String::new();
+    for check in list(answer, "checks") {
+        let subject = text(check, "subject");
+        let step = format!("{} {subject}", text(check, "id"));
+        let lead = format!("{}  {:<28}", text(check, "status").to_uppercase(), step.trim_end());
+        let hanging = wrapped(&" ".repeat(lead.chars().count()), text(check, "detail"));
+        out += &lead;
+        out += hanging.trim_start();
+    }
+    out += &format!("\n{}\n", text(answer, "summary"));
+    if let Some(first) = answer.get("first_failure") {
+        out += &wrapped("  → ", text(first, "remedy"));
+        out += &format!("    ({})\n", text(first, "code"));
+    }
+    out
+}
+
 /// `moorline devices`.
 pub fn devices(answer: &Value) -> String {
     let mut rows = vec![heading(&["id", "user", "state", "name", "since", ""])];

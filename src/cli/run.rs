@@ -63,6 +63,7 @@ fn carry_out(line: &Line) -> Done {
             get(line, &with_personal("/v1/hardware", *personal), render::hardware)
         }
         Command::Cloud => get(line, "/v1/cloud", render::cloud),
+        Command::Doctor { alone } => doctor(line, alone.as_deref()),
         Command::Arrays => get(line, "/v1/arrays", render::arrays),
         Command::Services => get(line, "/v1/services", render::services),
         Command::Reconnect => ask(line, "POST", "/v1/cloud/reconnect", b"", render::cloud),
@@ -234,6 +235,48 @@ fn events(line: &Line, for_ever: bool) -> Done {
         print(&text).is_ok()
     };
     follow(&line.socket, 0, idle, &mut each).map_err(|e| unreachable_agent(&e))
+}
+
+/// Exit code 1 if a step fails.
+fn doctor(line: &Line, alone: Option<&Path>) -> Done {
+    let is_watched = std::io::stderr().is_terminal() && !line.json;
+    let value = match alone {
+        Some(config) => match local::doctor(config, is_watched) {
+            Ok(value) => value,
+            Err(error) => {
+                eprint!("{error}");
+                return Err(FAILED);
+            }
+        },
+        None => {
+            if is_watched {
+                show_progress(line);
+            }
+            asked(line, "POST", "/v1/doctor", b"")?
+        }
+    };
+    show_value(line, &value, render::doctor)?;
+    let failed = value
+        .get("checks")
+        .and_then(Value::as_array)
+        .is_some_and(|checks| checks.iter().any(|c| c.get("status").and_then(Value::as_str) == Some("fail")));
+    if failed { Err(FAILED) } else { Ok(()) }
+}
+
+/// What the agent looks at, while it does; the thread ends with the process.
+fn show_progress(line: &Line) {
+    let socket = line.socket.clone();
+    std::thread::spawn(move || {
+        let mut each = |kind: &str, data: &str| {
+            let value: Value = serde_json::from_str(data).unwrap_or_default();
+            if let Some(what) = value.get("looking_at").and_then(Value::as_str).filter(|_| kind == "doctor") {
+                eprintln!("looking at {what} …");
+            }
+            true
+        };
+        // Only what happens from now on: no event has a number so large.
+        let _ = follow(&socket, u64::MAX, None, &mut each);
+    });
 }
 
 fn reset(line: &Line, scope: &str, plan: bool, yes: bool) -> Done {

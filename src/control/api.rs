@@ -543,3 +543,67 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_corruption: Option<String>,
 }
+
+/// `POST /v1/doctor`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Doctor {
+    /// One sentence: the first cause.
+    pub summary: String,
+    /// Its check: the first that fails, or, if none does, the first that warns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<DoctorCheck>,
+    /// Every step, in the order in which one needs the other.
+    pub checks: Vec<DoctorCheck>,
+}
+
+/// A step between the box and the cloud.
+#[derive(Clone, Debug, Serialize)]
+pub struct DoctorCheck {
+    /// Which step.
+    pub id: &'static str,
+    /// Which of several: a name server, a service.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// `pass`, `warn`, `fail` or `skip`.
+    pub status: &'static str,
+    /// What was measured or seen.
+    pub detail: String,
+    /// The finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// Its title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'static str>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<&'static str>,
+    /// Milliseconds, where that says something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+}
+
+impl From<&crate::doctor::check::Check> for DoctorCheck {
+    fn from(check: &crate::doctor::check::Check) -> Self {
+        let entry = check.standing.code().map(crate::health::finding::Code::entry);
+        Self {
+            id: check.step.name(),
+            subject: check.subject.clone(),
+            status: check.standing.name(),
+            detail: check.detail.clone(),
+            code: entry.map(|e| e.name),
+            title: entry.map(|e| e.title),
+            remedy: entry.map(|e| e.remedy),
+            ms: check.ms,
+        }
+    }
+}
+
+impl From<&crate::doctor::check::Diagnosis> for Doctor {
+    fn from(diagnosis: &crate::doctor::check::Diagnosis) -> Self {
+        Self {
+            summary: diagnosis.summary(),
+            first_failure: diagnosis.first_failure().map(DoctorCheck::from),
+            checks: diagnosis.checks.iter().map(DoctorCheck::from).collect(),
+        }
+    }
+}

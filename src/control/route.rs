@@ -59,6 +59,8 @@ pub enum Ask {
     },
     /// `POST /v1/cloud/reconnect`.
     Reconnect,
+    /// `POST /v1/doctor`.
+    Doctor,
     /// `GET /v1/arrays`.
     Arrays,
     /// `GET /v1/hardware`.
@@ -183,6 +185,7 @@ fn version_1(raw: &Raw<'_>, method: &str, segments: &[&str]) -> Result<Ask, Refu
         ("GET", ["cloud"]) => none(raw, Ask::Cloud),
         ("PATCH", ["cloud"]) => patch_cloud(raw),
         ("POST", ["cloud", "reconnect"]) => none(raw, Ask::Reconnect),
+        ("POST", ["doctor"]) => none(raw, Ask::Doctor),
         ("GET", ["arrays"]) => none(raw, Ask::Arrays),
         ("GET", ["hardware"]) => Ok(Ask::Hardware(personal(raw)?)),
         ("GET", ["services"]) => none(raw, Ask::Services),
@@ -192,8 +195,8 @@ fn version_1(raw: &Raw<'_>, method: &str, segments: &[&str]) -> Result<Ask, Refu
         (
             _,
             [
-                "status" | "users" | "devices" | "codes" | "cloud" | "arrays" | "hardware" | "services"
-                | "events" | "report",
+                "status" | "users" | "devices" | "codes" | "cloud" | "doctor" | "arrays" | "hardware"
+                | "services" | "events" | "report",
             ]
             | ["users" | "devices" | "reset", _]
             | ["cloud", "reconnect"]
@@ -224,6 +227,8 @@ const fn needs_administrator(ask: &Ask) -> bool {
         | Ask::Devices(_)
         | Ask::Device(_)
         | Ask::Cloud
+        // It changes nothing, and one runs at a time.
+        | Ask::Doctor
         | Ask::Arrays
         | Ask::Hardware(Personal::Masked)
         | Ask::Services

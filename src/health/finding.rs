@@ -161,7 +161,7 @@ catalogue! {
         "Check user and password_file in the agent's configuration with the broker's operator.";
     BrokerNotAuthorized "broker-not-authorized" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The broker does not let the NAS in",
-        "The account exists but may not log in: ask the broker's operator.";
+        "Check user and password_file in the agent's configuration: some brokers say this for a wrong password, too. If they are right, the account may not log in: ask the broker's operator.";
     TopicRightsMissing "topic-rights-missing" Error after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The NAS may not use its topics at the broker",
         "The broker's access rules must let this NAS read and write its topics; docs/broker.md has the rules.";

@@ -31,6 +31,15 @@ pub enum KeyFileError {
     Exposed(String),
 }
 
+/// Reads the key in `path`; makes none.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn load(path: &Path) -> Result<Identity, KeyFileError> {
+    let bytes = read(path).map_err(|source| KeyFileError::Io { path: path.display().to_string(), source })?;
+    Identity::from_pkcs8(&bytes).map_err(|_| KeyFileError::Bad(path.display().to_string()))
+}
+
 /// Reads the key in `path`, or makes one there if there is no such file. The new file is whole or not there: it is
 /// written beside its place, synced, and renamed.
 ///

@@ -12,6 +12,7 @@
     reason = "tests stop where they fail, and say so"
 )]
 
+mod doctor;
 mod documents;
 mod hostile;
 mod interface;

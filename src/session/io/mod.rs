@@ -34,6 +34,7 @@ const OUTBOX_MAX: usize = 256 * 1024;
 const READ_MAX: usize = 4096;
 
 /// Where the broker is and how to log in to it.
+#[derive(Clone)]
 pub struct Endpoint {
     /// Host name or address.
     pub host: String,
@@ -48,6 +49,7 @@ pub struct Endpoint {
 }
 
 /// A broker account in memory.
+#[derive(Clone)]
 pub struct Account {
     /// User name.
     pub user: String,
@@ -110,6 +112,11 @@ impl Transport {
     /// Nothing is opened yet.
     pub const fn new(endpoint: Endpoint) -> Self {
         Self { endpoint, link: Link::Idle, socket: None, held: None }
+    }
+
+    /// Where the broker is and how to log in to it.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Looks the broker's name up, anew each time.

@@ -103,7 +103,8 @@ pub async fn handshake(
     }
 }
 
-fn refused(error: &io::Error) -> Cause {
+/// What an error of connect(2) means.
+pub fn refused(error: &io::Error) -> Cause {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::ConnectionRefused, _) => Cause::Refused,
         (io::ErrorKind::TimedOut, _) => Cause::TimedOut(Step::Connecting),

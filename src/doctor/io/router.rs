@@ -1,0 +1,129 @@
+//! The router's own address, by NAT-PMP and UPnP side by side. Only questions: nothing is mapped.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::{TcpStream, UdpSocket};
+
+use super::within;
+use crate::doctor::facts::Router;
+use crate::portmap::http::{ANSWER_MAX, Reply, get, parse};
+use crate::portmap::igd::{self, Action, Fault};
+use crate::portmap::natpmp::{self, Answer, Request};
+use crate::portmap::ssdp::{self, Target};
+use crate::portmap::url::Url;
+
+/// Times that NAT-PMP is asked: 250, 500 and 1,000 ms apart (RFC 6886, 3.1).
+const ASKED: usize = 3;
+/// How long answers to a UPnP search are waited for.
+const SEARCH_MAX: Duration = Duration::from_millis(2500);
+
+/// Asks the router.
+pub async fn ask(gateway: Option<IpAddr>) -> Router {
+    let Some(IpAddr::V4(gateway)) = gateway else { return Router::NotAsked };
+    let (pmp, upnp) = smol::future::zip(nat_pmp(gateway), upnp(gateway)).await;
+    match (pmp, upnp) {
+        (known @ Router::Outside(..), _) | (Router::Mute, known) => known,
+        (_, known @ Router::Outside(..)) => known,
+        (refuses, _) => refuses,
+    }
+}
+
+async fn nat_pmp(gateway: Ipv4Addr) -> Router {
+    match ask_nat_pmp(gateway).await {
+        Ok(Answer::PublicAddress { address, .. }) => Router::Outside(address, "NAT-PMP"),
+        Ok(Answer::Refused(refusal)) => Router::Refuses(format!("NAT-PMP: {refusal}")),
+        Ok(Answer::MappedTcp { .. }) | Err(_) => Router::Mute,
+    }
+}
+
+async fn ask_nat_pmp(gateway: Ipv4Addr) -> io::Result<Answer> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.connect((gateway, natpmp::PORT)).await?;
+    for wait in natpmp::WAITS.iter().take(ASKED) {
+        socket.send(&Request::PublicAddress.encode()).await?;
+        let answer = async {
+            loop {
+                let mut buffer = [0u8; 64];
+                let n = socket.recv(&mut buffer).await?;
+                if let Ok(answer) =
+                    natpmp::parse(&Request::PublicAddress, buffer.get(..n).unwrap_or_default())
+                {
+                    return Ok(answer);
+                }
+            }
+        };
+        if let Some(answer) = within(*wait, answer).await {
+            return answer;
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+async fn upnp(gateway: Ipv4Addr) -> Router {
+    let Ok(Some(location)) = search(gateway).await else { return Router::Mute };
+    let Ok(description) = exchange(location.host(), get(&location)).await else { return Router::Mute };
+    let Ok(controls) = igd::controls(&description.body, &location) else {
+        return Router::Refuses("UPnP: the router's description names no internet connection".to_owned());
+    };
+    for control in &controls {
+        let Ok(reply) =
+            exchange(control.url.host(), igd::request(control, &Action::GetExternalIpAddress)).await
+        else {
+            continue;
+        };
+        match igd::external_address(&reply) {
+            Ok(Some(address)) => return Router::Outside(address, "UPnP"),
+            Ok(None) => return Router::Refuses("UPnP: the router has no address outside".to_owned()),
+            Err(fault @ Fault::Upnp { .. }) => return Router::Refuses(fault.to_string()),
+            Err(Fault::Http(_) | Fault::Unreadable) => {}
+        }
+    }
+    Router::Refuses("UPnP: the router's answers cannot be read".to_owned())
+}
+
+/// Where the router describes itself. Others in the network that answer are not asked.
+async fn search(gateway: Ipv4Addr) -> io::Result<Option<Url>> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    for target in [Target::Igd1, Target::Igd2] {
+        let question = ssdp::search(target);
+        // Multicast as the protocol wants it, and the router directly: some listen to only one of them.
+        let _ = socket.send_to(&question, ssdp::GROUP).await;
+        let _ = socket.send_to(&question, (gateway, ssdp::GROUP.port())).await;
+    }
+    let answer = async {
+        loop {
+            let mut buffer = [0u8; 2048];
+            let (n, from) = socket.recv_from(&mut buffer).await?;
+            let found = ssdp::parse(buffer.get(..n).unwrap_or_default());
+            if let Ok(found) = found
+                && from.ip() == gateway
+                && found.location.host().ip() == gateway
+            {
+                return Ok(found.location);
+            }
+        }
+    };
+    within(SEARCH_MAX, answer).await.transpose()
+}
+
+async fn exchange(host: SocketAddr, request: Vec<u8>) -> io::Result<Reply> {
+    let work = async {
+        let mut stream = TcpStream::connect(host).await?;
+        stream.write_all(&request).await?;
+        let mut answer = Vec::new();
+        loop {
+            let mut buffer = [0u8; 4096];
+            let n = stream.read(&mut buffer).await?;
+            answer.extend_from_slice(buffer.get(..n).unwrap_or_default());
+            match parse(&answer, n == 0) {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) if n > 0 && answer.len() < ANSWER_MAX => {}
+                Ok(None) | Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    };
+    within(SEARCH_MAX, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}

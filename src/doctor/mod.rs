@@ -1,0 +1,6 @@
+//! What stands between the box and the cloud: every step looked at, the first cause named, what follows from it left aside.
+
+pub mod check;
+pub mod facts;
+pub mod io;
+pub mod verdict;

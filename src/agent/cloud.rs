@@ -12,7 +12,7 @@ use crate::pairing::handshake::{self, Credential, Grant};
 use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
 use crate::pairing::record::{Device, DeviceId, Label};
-use crate::session::cause::Cause;
+use crate::session::cause::{Cause, TAKEN_OVER};
 use crate::session::io::Report;
 use crate::session::io::dns::Overrides;
 use crate::session::io::network;
@@ -81,7 +81,7 @@ impl Agent {
             Report::Resolved(answer) => self.session.handle_resolved(now, answer, &mut self.random),
             Report::Opened(peer) => self.session.handle_opened(now, peer),
             Report::Connected => {
-                let payload = presence::payload(false, 0, 0, None);
+                let payload = presence::gone();
                 let will = Will { topic: self.session.topics().presence(), payload, delay_s: 0 };
                 self.session.handle_connected(now, will);
             }
@@ -173,13 +173,13 @@ impl Agent {
     fn publish_presence(&mut self, seq: u32) {
         let now = self.now();
         let until = now.wall.known().map(|at| at.after(PRESENCE_LEASE));
-        let payload = presence::payload(true, seq, PRESENCE_LEASE.as_secs(), until);
+        let payload = presence::alive(self.instance, seq, PRESENCE_LEASE.as_secs(), until);
         self.session.publish(self.session.topics().presence(), payload, true);
     }
 
     /// Before the good-bye: whoever looks knows at once, without waiting for the will.
     pub(super) fn publish_absence(&mut self) {
-        let payload = presence::payload(false, 0, 0, None);
+        let payload = presence::gone();
         self.session.publish(self.session.topics().presence(), payload, true);
     }
 
@@ -223,7 +223,9 @@ impl Agent {
                 self.tracker.clear(Code::RouteMissing, "");
             }
         }
-        if let Some(code) = cause.and_then(Cause::finding) {
+        let is_cut = matches!(transition.to, Phase::NoLink | Phase::NoAddress | Phase::NoRoute);
+        // What cuts the box off is the finding, whatever the session was lost by.
+        if let Some(code) = cause.and_then(Cause::finding).filter(|_| !is_cut) {
             self.clear_session_findings(Some(code));
             let evidence = cause.map(ToString::to_string).unwrap_or_default();
             self.tracker.raise(code, "", &evidence, now.mono);
@@ -274,8 +276,19 @@ impl Agent {
         let topics = self.session.topics().clone();
         match topics.kind(topic) {
             Kind::Knock => self.knock(payload),
+            Kind::Presence => self.presence_seen(payload),
             Kind::Mailbox(mailbox) => self.pairing_message(mailbox, payload),
             Kind::Echo | Kind::Other => {}
+        }
+    }
+
+    /// Somebody says that this NAS is alive. If an earlier session of this run said so last and it is another run now, a second
+    /// box has this identity: some brokers end the older session without a word, so this is how clones are told.
+    fn presence_seen(&mut self, payload: &[u8]) {
+        let other = presence::instance_of(payload).filter(|run| *run != self.instance);
+        if other.is_some() && self.session.counters().connects > 1 {
+            let now = self.now().mono;
+            self.session.handle_failed(now, Cause::Ended(TAKEN_OVER), &mut self.random);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::pairing::presence::LastSeen;
 use crate::session::io::Transport;
 use crate::session::losses::Losses;
 use crate::session::machine::Machine;
+use crate::session::presence::Instance;
 use crate::session::tls::Judged;
 use crate::session::watchdog::Watchdog;
 use crate::sys::random::System;
@@ -60,6 +61,7 @@ pub struct Agent {
     session: Machine,
     watchdog: Watchdog,
     losses: Losses,
+    instance: Instance,
     time: time::Question,
     doctor: doctor::Round,
     transport: Transport,

@@ -27,6 +27,7 @@ use crate::pairing::presence::LastSeen;
 use crate::session::io::{Endpoint, Transport};
 use crate::session::losses::Losses;
 use crate::session::machine::{Machine, Settings};
+use crate::session::presence::Instance;
 use crate::session::tls::{self, Judged, Roots, TlsError, Wish};
 use crate::session::topics::Topics;
 use crate::session::watchdog::Watchdog;
@@ -116,6 +117,7 @@ impl Agent {
             seen: LastSeen::default(),
             events: super::events::Events::default(),
             losses: Losses::default(),
+            instance: Instance(u32::from_le_bytes(crate::random::bytes(&mut random))),
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),
             knocks: cloud::KnockLimit::default(),

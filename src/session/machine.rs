@@ -46,8 +46,8 @@ const DOUBT_AFTER: Duration = Duration::from_secs(300);
 const PAUSE_MIN: Duration = Duration::from_secs(15);
 /// What is lost within this time after a pause was lost by it: the broker has nothing to do with it.
 const PAUSE_EXPLAINS: Duration = Duration::from_secs(30);
-/// Topics: echo, knock and the mailboxes of every device entry.
-pub const TOPICS_MAX: usize = 2 + crate::pairing::ledger::DEVICES_MAX;
+/// Topics: echo, knock, presence and the mailboxes of every device entry.
+pub const TOPICS_MAX: usize = 3 + crate::pairing::ledger::DEVICES_MAX;
 /// Actions of one input: at most a goodbye, a dozen packets and a change.
 const ACTIONS_MAX: usize = 64;
 
@@ -323,7 +323,7 @@ impl Machine {
 
     /// The mailboxes that are to be open from now on.
     pub fn handle_topics(&mut self, mailboxes: impl Iterator<Item = Topic>) {
-        self.mailboxes = mailboxes.take(TOPICS_MAX - 2).collect();
+        self.mailboxes = mailboxes.take(TOPICS_MAX - 3).collect();
         if self.is_online() {
             self.follow_topics();
         }
@@ -672,12 +672,14 @@ impl Machine {
 
     /// Brings the subscriptions in line with the wanted topics.
     fn follow_topics(&mut self) {
-        let fixed = [self.topics.echo(), self.topics.knock()];
+        // Presence is listened to for clones; nothing is lost where the broker does not allow that.
+        let fixed = [self.topics.echo(), self.topics.knock(), self.topics.presence()];
         let keep = |t: &Topic| fixed.contains(t) || self.mailboxes.contains(t);
         let gone: heapless::Vec<Topic, TOPICS_MAX> =
             self.subscribed.iter().filter(|t| !keep(t)).cloned().collect();
+        let wanted = fixed.iter().chain(&self.mailboxes);
         let new: heapless::Vec<Topic, TOPICS_MAX> =
-            self.mailboxes.iter().filter(|t| !self.subscribed.contains(t)).cloned().collect();
+            wanted.filter(|t| !self.subscribed.contains(t)).cloned().collect();
         self.subscribed.retain(|t| !gone.contains(t));
         for chunk in gone.chunks(super::packet::FILTERS_MAX) {
             let id = self.outbox.fresh_id();

@@ -149,7 +149,7 @@ impl Welcome {
             (!self.retain, "presence is not kept for those who look later: the broker keeps no copies"),
             (lower, "presence goes offline at once on a loss: MQTT 3.1.1 has no will delay"),
             (lower, "a refused message is not noticed: MQTT 3.1.1 has no reason codes"),
-            (lower, "a clone of this NAS cannot be told from a lost connection: MQTT 3.1.1 has no DISCONNECT from the broker"),
+            (lower && !self.retain, "a clone of this NAS cannot be told from a lost connection"),
         ]
         .into_iter()
         .filter_map(|(off, what)| off.then_some(what))

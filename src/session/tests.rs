@@ -541,7 +541,7 @@ fn mailboxes_are_followed_and_restored_after_a_loss() {
     lab.sent.clear();
     lab.pass(Duration::from_secs(10));
     assert_eq!(lab.machine.phase(), Phase::Online);
-    assert_eq!(filters(&lab), 2 + 5);
+    assert_eq!(filters(&lab), 3 + 5);
 }
 
 #[test]

@@ -184,7 +184,8 @@ pub fn fault(error: &Error) -> TlsFault {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsFault::WrongName
             }
-            CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+            // The second: an issuer of the same name, with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFault::UnknownIssuer,
             other => TlsFault::Other(cut(&other.to_string())),
         },
         other => TlsFault::Other(cut(&other.to_string())),

@@ -33,6 +33,8 @@ pub struct Topics {
 pub enum Kind<'a> {
     /// Our own echo.
     Echo,
+    /// This NAS's presence: our own, or that of a box with the same identity.
+    Presence,
     /// A device speaks.
     Knock,
     /// A phone speaks in this mailbox.
@@ -96,6 +98,7 @@ impl Topics {
                 match last {
                     "echo" => Kind::Echo,
                     "knock" => Kind::Knock,
+                    "presence" => Kind::Presence,
                     _ => Kind::Other,
                 }
             }

@@ -1,0 +1,64 @@
+"""What happens to the process: stopped, out of descriptors, flooded."""
+import os
+import resource
+import shutil
+import signal
+import time
+
+from world import NAME, PORT, Call, Failed
+
+from . import case
+
+
+@case(back_within=3)
+def frozen(w):
+    """the process is stopped for forty seconds and goes on"""
+    w.dns(), w.broker()
+    yield
+    w.agent.send_signal(signal.SIGSTOP)
+    time.sleep(40)
+    w.agent.send_signal(signal.SIGCONT)
+    yield 2
+
+
+@case(doctor="box-resources", findings="box-resources", back_within=12)
+def no_descriptors(w):
+    """the process runs out of file descriptors, then the broker is restarted"""
+    w.dns(), w.broker()
+    yield
+    w.kept = Call(w.where / "control.sock", 25)
+    w.get("/v1/cloud")
+    limits = resource.prlimit(w.agent.pid, resource.RLIMIT_NOFILE)
+    w.stop("broker")
+    w.wait("the loss", lambda: not w.is_online(), 10)
+    free = min(set(range(1000)) - {int(n) for n in os.listdir(f"/proc/{w.agent.pid}/fd")})
+    resource.prlimit(w.agent.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+    w.broker()
+    yield 6
+    resource.prlimit(w.agent.pid, resource.RLIMIT_NOFILE, limits)
+    w.kept.close()
+    w.kept = None
+
+
+@case(stays_online=True, back_within=1)
+def flood(w):
+    """every topic of the NAS is flooded for ten seconds"""
+    w.dns(), w.broker()
+    yield
+    nas = w.get("/v1/status")["nas"]["id"]
+    password = (w.where / "broker/nas.password").read_text().strip()
+    for topic in ("echo", "knock"):
+        command = (f"timeout 10 sh -c 'yes flood | mosquitto_pub -h {NAME} -p {PORT} --cafile {w.where}/broker/ca.pem -u nas -P {password} "
+                   f"-t moorline/n/{nas}/{topic} -l'")
+        (w.etc.parent / w.net).mkdir(exist_ok=True)
+        (w.etc.parent / w.net / "resolv.conf").write_text("nameserver 198.51.100.53\n")
+        w.start(f"flood-{topic}", w.net, "bash", "-c", command)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        began = time.monotonic()
+        w.get("/v1/status")
+        if time.monotonic() - began > 1:
+            raise Failed("the control socket does not answer within a second")
+        time.sleep(0.2)
+    yield 0
+    shutil.rmtree(w.etc.parent / w.net)

@@ -1,0 +1,133 @@
+"""What brokers do, and other ways to speak to them."""
+from world import BROKER, NAME, PORT, Failed
+
+from . import case
+
+# Reasons of CONNACK (MQTT 5, 3.2.2.2), and of DISCONNECT from a server (3.14.2.1).
+REFUSALS = [0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f]
+ENDS = [0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2]
+
+
+def fake(w, *words):
+    w.stop("fakebroker")
+    w.program("fakebroker", w.where / "broker", BROKER, PORT, *words)
+    w.wait_port(w.net, BROKER, PORT)
+
+
+def failure(w):
+    return w.get("/v1/cloud").get("last_failure") or {}
+
+
+@case(doctor="broker-refused", findings="broker-refused", back_within=12)
+def broker_restart(w):
+    """the broker is killed and started again"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    yield 5
+    w.broker()
+
+
+@case(doctor="broker-silent", findings="broker-silent", back_within=20)
+def broker_mute(w):
+    """in the broker's place something accepts connections and says nothing"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    fake(w, "mute")
+    yield 12
+    w.stop("fakebroker")
+    w.broker()
+
+
+@case(doctor="session-unstable", findings="session-unstable", lasting="session-unstable", back_within=12)
+def broker_flapping(w):
+    """the broker goes away four times, five seconds up and three down"""
+    w.dns(), w.broker()
+    yield
+    for _ in range(4):
+        w.stop("broker")
+        w.wait("the loss", lambda: not w.is_online(), 10)
+        w.broker()
+        w.wait("the session", w.is_online, 15)
+    yield 0
+
+
+@case(doctor="broker-rejected broker-busy broker-protocol-error", back_within=70)
+def refusals(w):
+    """the broker refuses the login with each reason of MQTT 5, one after the other"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    for code in REFUSALS:
+        fake(w, "refuse", code)
+        w.call("POST", "/v1/cloud/reconnect")
+        w.wait(f"reason 0x{code:02x} is named", lambda c=code: f"(0x{c:02x})" in failure(w).get("detail", "") and "refused the login" in failure(w)["detail"], 15)
+        if not failure(w).get("code"):
+            raise Failed(f"reason 0x{code:02x} has no finding")
+    yield 0
+    w.stop("fakebroker")
+    w.broker()
+    w.call("POST", "/v1/cloud/reconnect")
+
+
+@case(back_within=70, lasting="session-unstable identity-cloned")
+def endings(w):
+    """the broker ends a good session with each reason of MQTT 5, one after the other"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    for code in ENDS:
+        fake(w, "end", code)
+        w.call("POST", "/v1/cloud/reconnect")
+        w.wait(f"reason 0x{code:02x} is named", lambda c=code: f"(0x{c:02x})" in failure(w).get("detail", "") and "ended the session" in failure(w)["detail"], 15)
+    yield 0
+    w.stop("fakebroker")
+    w.broker()
+    w.call("POST", "/v1/cloud/reconnect")
+
+
+@case(back_within=1, stays_online=True)
+def server_keepalive(w):
+    """the broker wants a sign of life every five seconds"""
+    w.dns(), w.certificates()
+    fake(w, "keepalive", 5)
+    yield
+    if w.get("/v1/cloud")["keepalive_s"] != 5:
+        raise Failed("the broker's keepalive is not used")
+    yield 12
+
+
+@case(doctor="broker-protocol-error session-unstable", findings="broker-protocol-error session-unstable", lasting="session-unstable", back_within=15)
+def large_message(w):
+    """the broker sends a message larger than was agreed"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    fake(w, "large")
+    w.wait("it is named", lambda: failure(w).get("code") == "broker-protocol-error", 15)
+    yield 3
+    w.stop("fakebroker")
+    w.broker()
+
+
+@case(up_within=6, stays_online=True, back_within=1)
+def only_3_1_1(w):
+    """the broker knows only MQTT 3.1.1"""
+    w.dns(), w.certificates()
+    fake(w, "old")
+    yield
+    if w.get("/v1/cloud")["broker_limits"]["mqtt"] != "3.1.1":
+        raise Failed("it is not MQTT 3.1.1")
+    yield 3
+
+
+@case(up_within=6, stays_online=True, back_within=1)
+def websocket(w):
+    """only MQTT over WebSocket gets through, on port 443"""
+    w.url = f"wss://{NAME}/mqtt"
+    w.more = f"listener 443 {BROKER}\ncafile DIR/ca.pem\ncertfile DIR/server.pem\nkeyfile DIR/server.key\nprotocol websockets"
+    w.drop("iifname lan tcp dport != 443")
+    w.dns(), w.broker()
+    yield
+    yield 3

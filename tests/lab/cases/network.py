@@ -1,0 +1,104 @@
+"""Link, address, route, and the ways packets get lost."""
+from world import BROKER, BROKER6, NAS, PORT, run
+
+from . import case
+
+
+@case(doctor="link-down", findings="link-down", back_within=2)
+def link_down_4s(w):
+    """the cable is pulled for four seconds"""
+    w.dns(), w.broker()
+    yield
+    w.ip(w.router, "link set lan down")
+    yield 4
+    w.ip(w.router, "link set lan up")
+    w.routes()
+
+
+@case(doctor="link-down", findings="link-down", back_within=2)
+def link_down_40s(w):
+    """the cable is pulled for forty seconds"""
+    w.dns(), w.broker()
+    yield
+    w.ip(w.router, "link set lan down")
+    yield 40
+    w.ip(w.router, "link set lan up")
+    w.routes()
+
+
+@case(back_within=2)
+def address_changed(w):
+    """the NAS gets another address, the old one is gone"""
+    w.dns(), w.broker()
+    yield
+    w.ip(w.nas, f"addr del {NAS}/24 dev eth0")
+    w.ip(w.nas, "addr add 192.168.77.20/24 dev eth0")
+    w.routes()
+    w.wait("the session by the other address", w.is_online, 3)
+    yield 1
+
+
+@case(doctor="route-missing", findings="route-missing", back_within=2)
+def route_gone(w):
+    """the default route is taken away and put back"""
+    w.dns(), w.broker()
+    yield
+    w.ip(w.nas, "route del default")
+    w.ip(w.nas, "-6 route del default")
+    w.wait("the loss", lambda: not w.is_online(), 15)
+    yield 4
+    w.routes()
+
+
+@case(doctor="broker-unreachable", findings="broker-silent broker-unreachable", back_within=25)
+def half_open(w):
+    """packets of the connection vanish both ways, without a word"""
+    w.dns(), w.broker()
+    yield
+    w.drop(f"ip daddr {BROKER} tcp dport {PORT}")
+    w.drop(f"ip saddr {BROKER} tcp sport {PORT}")
+    w.wait("the loss", lambda: not w.is_online(), 30)
+    yield 6
+    w.pass_all()
+
+
+@case(doctor="broker-silent", back_within=25)
+def nat_expired(w):
+    """the router forgets the connection; packets from the broker find no way in"""
+    w.dns(), w.broker()
+    w.nft("add chain ip nat guard { type filter hook forward priority 10; }", "add rule ip nat guard iifname wan ct state new drop",
+          "add rule ip nat guard iifname lan tcp flags & (syn | ack) == ack ct state new drop")
+    yield
+    run(*w.inside(w.router, "conntrack", "-F"), check=False)
+    w.wait("the loss", lambda: not w.is_online(), 30)
+    yield 0
+
+
+@case(doctor="ipv6-broken", up_within=5, stays_online=True, back_within=1)
+def ipv6_black_hole(w):
+    """the broker has an IPv6 address, and IPv6 leads nowhere"""
+    w.dns(records=(BROKER, BROKER6))
+    w.drop("ip6 nexthdr tcp", "ip6")
+    w.broker()
+    yield
+    yield 1
+
+
+@case(doctor="ipv4-broken", up_within=5, stays_online=True, back_within=1)
+def ipv4_black_hole(w):
+    """IPv4 leads nowhere, IPv6 is good"""
+    w.more = f"listener {PORT} {BROKER6}\ncafile DIR/ca.pem\ncertfile DIR/server.pem\nkeyfile DIR/server.key"
+    w.dns(records=(BROKER, BROKER6))
+    w.drop(f"ip daddr {BROKER} meta l4proto tcp")
+    w.broker()
+    yield
+    yield 1
+
+
+@case(up_within=25, stays_online=True, back_within=1)
+def loss_10_percent(w):
+    """every tenth packet is lost in both directions"""
+    w.drop("numgen random mod 100 < 10")
+    w.dns(), w.broker()
+    yield
+    yield 25

@@ -1,0 +1,48 @@
+"""What the doctor says of the router: a real miniupnpd, none, or one that tells what miniupnpd does not."""
+from world import LAN
+
+from . import case
+
+
+def upnpd(w, outside):
+    """miniupnpd on the router, with this address outside."""
+    w.ip(w.router, f"addr add {outside}/32 dev wan")
+    text = (f"ext_ifname=wan\nlistening_ip=lan\nhttp_port=5555\nenable_natpmp=yes\nenable_upnp=yes\nsecure_mode=yes\n"
+            f"uuid=00000000-0000-0000-0000-000000000001\next_ip={outside}\nallow 1024-65535 192.168.77.0/24 1024-65535\n")
+    (w.where / "upnpd.conf").write_text(text)
+    w.start("upnpd", w.router, "miniupnpd", "-d", "-f", w.where / "upnpd.conf", "-P", w.where / "upnpd.pid")
+
+
+@case(doctor="router-no-mapping", anywhere=True, stays_online=True, back_within=1)
+def no_igd(w):
+    """the router answers none of the protocols for port mapping"""
+    w.dns(), w.broker()
+    yield
+    yield 1
+
+
+@case(stays_online=True, back_within=1)
+def igd(w):
+    """the router opens ports and has a public address"""
+    w.dns(), w.broker()
+    upnpd(w, "11.22.33.44")
+    yield
+    yield 1
+
+
+@case(doctor="router-double-nat", anywhere=True, stays_online=True, back_within=1)
+def double_nat(w):
+    """the router stands behind another router"""
+    w.dns(), w.broker()
+    w.program("natpmpd", LAN, "192.168.1.2", host=w.router)
+    yield
+    yield 1
+
+
+@case(doctor="router-carrier-nat", anywhere=True, stays_online=True, back_within=1)
+def carrier_nat(w):
+    """the provider shares one address among many"""
+    w.dns(), w.broker()
+    w.program("natpmpd", LAN, "100.64.3.4", host=w.router)
+    yield
+    yield 1

@@ -1,0 +1,250 @@
+"""One case's hosts: a NAS behind a router with NAT, and an internet with name servers and a broker. All of it in network
+namespaces of its own; everything ends with the case."""
+import ctypes
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BROKER, BROKER6, NAME, PORT = "198.51.100.10", "2001:db8:77:2::10", "broker.lab", 8883
+DNS1, DNS2, PORTAL = "198.51.100.53", "198.51.100.54", "198.51.100.80"
+NAS, LAN = "192.168.77.10", "192.168.77.1"
+PATIENCE = 60
+CONFIG = """[nas]
+name = "Lab NAS"
+[cloud]
+broker = "{url}"
+ca_file = "{dir}/broker/ca.pem"
+{login}
+keepalive_s = 10
+reconnect_spread_s = 2
+backoff_max_s = {backoff}
+{cloud}
+[store]
+dir = "{dir}/store"
+[control]
+socket = "{dir}/control.sock"
+[clock]
+{clock}
+[log]
+level = "debug"
+"""
+
+
+def dated(date):
+    """Words before a command that let it believe in another date. Not the faketime wrapper, which trips over another one's semaphores."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    return ["env", f"LD_PRELOAD={library}", f"FAKETIME=@{date}"]
+
+
+class Failed(Exception):
+    pass
+
+
+def die_with_parent():
+    """Run in a new process: it ends when the one that started it does (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def run(*words, check=True):
+    done = subprocess.run([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if check and done.returncode:
+        raise Failed(f"{' '.join(map(str, words))}: {done.stdout.strip()}")
+    return done.stdout
+
+
+class Call(http.client.HTTPConnection):
+    """HTTP over the agent's socket."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+class World:
+    def __init__(self, case, number):
+        self.case, self.where = case, TOP / "target/fault-lab" / case
+        shutil.rmtree(self.where, ignore_errors=True)
+        self.where.mkdir(parents=True)
+        prefix = f"mfl{os.getpid() % 100000}n{number}"
+        self.nas, self.router, self.net = (f"{prefix}{host}" for host in ("nas", "rtr", "net"))
+        # A connection that stays open, for cases in which no new one can be had.
+        self.running, self.agent, self.kept = {}, None, None
+        self.url, self.login = f"mqtts://{NAME}:{PORT}", None
+        self.cloud, self.clock, self.backoff, self.environment = "", 'trust = "system"', 8, {}
+        self.more = ""
+        self.etc = Path("/etc/netns") / self.nas
+        self.hosts()
+
+    # ---- hosts ----
+
+    def ip(self, host, words):
+        run("ip", "-n", host, *words.split())
+
+    def inside(self, host, *words):
+        return ["ip", "netns", "exec", host, *map(str, words)]
+
+    def hosts(self):
+        for host in (self.nas, self.router, self.net):
+            run("ip", "netns", "add", host)
+            self.ip(host, "link set lo up")
+            # Addresses are there at once, without looking for others that have them.
+            run(*self.inside(host, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"))
+        self.ip(self.nas, f"link add eth0 type veth peer name lan netns {self.router}")
+        self.ip(self.net, f"link add eth0 type veth peer name wan netns {self.router}")
+        for host, device, addresses in ((self.nas, "eth0", [f"{NAS}/24", "2001:db8:77:1::10/64"]), (self.router, "lan", [f"{LAN}/24", "2001:db8:77:1::1/64"]),
+                                        (self.router, "wan", ["198.51.100.1/24", "2001:db8:77:2::1/64"]),
+                                        (self.net, "eth0", [f"{BROKER}/24", f"{DNS1}/24", f"{DNS2}/24", f"{PORTAL}/24", f"{BROKER6}/64"])):
+            for address in addresses:
+                self.ip(host, f"addr add {address} dev {device}" + (" nodad" if ":" in address else ""))
+            self.ip(host, f"link set {device} up")
+        run(*self.inside(self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+        self.routes()
+        self.ip(self.net, "-6 route add default via 2001:db8:77:2::1")
+        # `faults` is where cases put their rules; `nat` is what every router at home does.
+        self.nft("add table ip nat", "add chain ip nat post { type nat hook postrouting priority 100; }", "add rule ip nat post oifname wan masquerade",
+                 "add table ip faults", "add chain ip faults forward { type filter hook forward priority 0; }",
+                 "add table ip6 faults", "add chain ip6 faults forward { type filter hook forward priority 0; }",
+                 "add chain ip nat pre { type nat hook prerouting priority -100; }")
+        self.etc.mkdir(parents=True)
+        self.resolv(DNS1)
+
+    def routes(self):
+        self.ip(self.nas, f"route replace default via {LAN}")
+        self.ip(self.nas, "-6 route replace default via 2001:db8:77:1::1")
+
+    def resolv(self, *servers):
+        (self.etc / "resolv.conf").write_text("".join(f"nameserver {s}\n" for s in servers))
+
+    def nft(self, *rules):
+        for rule in rules:
+            run(*self.inside(self.router, "nft", rule))
+
+    def drop(self, rule, family="ip"):
+        self.nft(f"add rule {family} faults forward {rule} drop")
+
+    def pass_all(self):
+        self.nft("flush chain ip faults forward", "flush chain ip6 faults forward", "flush chain ip nat pre")
+
+    # ---- programs ----
+
+    def start(self, what, host, *words, environment=None):
+        log = open(self.where / f"{what}.log", "ab")
+        self.running[what] = subprocess.Popen(self.inside(host, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                              env=dict(os.environ, **(environment or {})), preexec_fn=die_with_parent)
+
+    def stop(self, what, how=signal.SIGKILL):
+        process = self.running.pop(what, None)
+        if process:
+            process.send_signal(how)
+            process.wait()
+
+    def wait_port(self, host, address, port):
+        end = time.monotonic() + 10
+        while subprocess.run(self.inside(host, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"), stderr=subprocess.DEVNULL).returncode:
+            if time.monotonic() > end:
+                raise Failed(f"nothing listens at {address}:{port}")
+            time.sleep(0.03)
+
+    def certificates(self, name=NAME, where="broker", date="2024-01-01 00:00:00"):
+        """CA, certificate and accounts, older than any build and good for twenty years."""
+        run("env", f"MOORLINE_BROKER={name}:{BROKER}", *dated(date), TOP / "scripts/broker", self.where / where, PORT)
+
+    def broker(self, where="broker"):
+        if not (self.where / where).exists():
+            self.certificates(where=where)
+        environment = {"MOORLINE_BROKER": f"{NAME}:{BROKER}", "MOORLINE_BROKER_MORE": self.more}
+        self.start("broker", self.net, TOP / "scripts/broker", self.where / where, PORT, "--run", environment=environment)
+        self.wait_port(self.net, BROKER, PORT)
+
+    def dns(self, *more, servers=(DNS1, DNS2), records=(BROKER,), local=("--local=/lab/",)):
+        """Name servers that know only what they are told; without `local` they refuse the rest."""
+        self.stop("dns")
+        listen = [f"--listen-address={s}" for s in servers]
+        record = ["--host-record=" + ",".join((NAME, *records))] if records else []
+        self.start("dns", self.net, "dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", *local, *record, *listen, *more,
+                   "--bind-interfaces", "--user=root", "--pid-file=")
+
+    def program(self, what, *arguments, host=None):
+        """One of the lab's own programs, beside this file."""
+        self.start(what, host or self.net, "python3", TOP / "tests/lab" / f"{what}.py", *arguments)
+
+    # ---- the agent ----
+
+    def start_agent(self):
+        directory = self.where
+        login = self.login if self.login is not None else f'user = "nas"\npassword_file = "{directory}/broker/nas.password"'
+        text = CONFIG.format(url=self.url, dir=directory, login=login, cloud=self.cloud, clock=self.clock, backoff=self.backoff)
+        (directory / "agent.toml").write_text(text)
+        binary = os.environ.get("MOORLINE_LAB_BINARY", TOP / "target/release/moorline")
+        self.start("agent", self.nas, binary, "agent", "--config", directory / "agent.toml", environment=self.environment)
+        self.agent = self.running["agent"]
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return self.get("/v1/cloud")
+            except OSError as error:
+                if time.monotonic() > end or self.agent.poll() is not None:
+                    raise Failed(f"the agent does not start: {(directory / 'agent.log').read_text()[-500:]}") from error
+                time.sleep(0.02)
+
+    def call(self, method, path, body=None, timeout=25):
+        connection = self.kept or Call(self.where / "control.sock", timeout)
+        connection.request(method, path, json.dumps(body) if body is not None else None)
+        answer = connection.getresponse()
+        text = answer.read()
+        if connection is not self.kept:
+            connection.close()
+        if answer.status >= 400:
+            raise Failed(f"{method} {path}: {text[:300]}")
+        return json.loads(text)
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def is_online(self):
+        return self.get("/v1/cloud")["online"]
+
+    def wait(self, what, holds, patience=PATIENCE):
+        """Until it holds; how long that took."""
+        began = time.monotonic()
+        while not holds():
+            if self.agent and self.agent.poll() is not None:
+                raise Failed(f"the agent ended with {self.agent.returncode}")
+            if time.monotonic() > began + patience:
+                raise Failed(f"not within {patience} s: {what}; {self.get('/v1/cloud').get('last_failure')}")
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def codes(self):
+        return [f["code"] for f in self.get("/v1/status")["findings"]]
+
+    def resident(self):
+        text = Path(f"/proc/{self.agent.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0])
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.agent.pid}/fd"))
+
+    def packets(self):
+        return int(run(*self.inside(self.nas, "cat", "/sys/class/net/eth0/statistics/tx_packets")))
+
+    def close(self, keep):
+        for what in list(self.running):
+            self.stop(what)
+        for host in (self.nas, self.router, self.net):
+            run("ip", "netns", "del", host, check=False)
+        shutil.rmtree(self.etc, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.where, ignore_errors=True)

@@ -40,6 +40,70 @@ fn the_table_of_codes_is_complete() {
     generated("docs/codes.md", &text);
 }
 
+/// Where each finding is produced: the texts of tests, by what they are.
+fn producers() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for directory in ["tests/lab/cases", "tests/it", "tests/qemu/cases"] {
+        for entry in fs::read_dir(source(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{directory}/{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_file() && !name.ends_with("documents.rs") {
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Findings whose condition is tested beside the code only: a bug of ours, an hour's wait, or hardware that refuses.
+const UNIT_TESTED: [(&str, &str); 11] = [
+    ("session-stuck", "src/session/watchdog.rs"),
+    ("array-inactive", "src/array/state.rs"),
+    ("array-attention", "src/array/state.rs"),
+    ("array-unknown", "src/array/state.rs"),
+    ("board-ambiguous", "src/board/select.rs"),
+    ("board-unknown", "src/board/select.rs"),
+    ("store-read-only", "src/store/tests.rs"),
+    ("write-budget-spent", "src/pairing/budget.rs"),
+    ("clock-unconfirmed", "src/clock.rs"),
+    ("cloud-not-configured", "src/doctor/verdict.rs"),
+    ("led-unavailable", "src/health/tracker.rs"),
+];
+
+/// As a word of its own: `tls-failed` is not in `tls-failed-again`.
+fn names(text: &str, code: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');
+    text.match_indices(code)
+        .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + code.len()..].chars().next()))
+}
+
+#[test]
+fn troubleshooting_has_every_finding_and_a_test_produces_each() {
+    let producers = producers();
+    let mut text = "# Troubleshooting\n\nGenerated from `src/health/finding.rs`. `moorline doctor` walks every step between the NAS and the \
+                    cloud and names the first cause; `moorline status` shows what holds now. Each code below is brought about by the tests in \
+                    its last column, which shows that it can be told.\n"
+        .to_owned();
+    let mut missing = Vec::new();
+    for e in finding::CATALOGUE {
+        let mut by: Vec<&str> =
+            producers.iter().filter(|(_, text)| names(text, e.name)).map(|(name, _)| name.as_str()).collect();
+        by.extend(UNIT_TESTED.iter().filter(|(code, _)| *code == e.name).map(|(_, file)| *file));
+        if by.is_empty() {
+            missing.push(e.name);
+        }
+        writeln!(text, "\n## {}\n\n`{}`, {}. {}\n", e.title, e.name, e.severity.name(), e.remedy).unwrap();
+        let hidden: Vec<String> = e.hidden_by.iter().map(|c| format!("`{}`", c.entry().name)).collect();
+        if !hidden.is_empty() {
+            writeln!(text, "Not shown while {} explains it.\n", hidden.join(" or ")).unwrap();
+        }
+        writeln!(text, "Produced by {}.", by.join(", ")).unwrap();
+    }
+    assert!(missing.is_empty(), "no test produces {missing:?}");
+    generated("docs/troubleshooting.md", &text);
+}
+
 /// The man page is the help, in roff.
 fn man(name: &str, summary: &str, help: &str) -> String {
     let body: String =

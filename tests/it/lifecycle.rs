@@ -63,7 +63,7 @@ fn presence_is_what_the_documents_say() {
         (&1.into(), &true.into(), &1.into(), &600.into())
     );
     assert!(seen["until"].as_str().unwrap().ends_with('Z'));
-    assert_eq!(seen.as_object().unwrap().len(), 5, "no name, no address: {seen}");
+    assert_eq!(seen.as_object().unwrap().len(), 6, "no name, no address: {seen}");
 }
 
 #[test]

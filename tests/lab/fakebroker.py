@@ -1,6 +1,6 @@
 """A broker that misbehaves to order, for what no real one can be made to do. Usage: fakebroker.py DIR ADDRESS PORT WORDS…
 
-WORDS: `mute` (accepts TCP and says nothing), `refuse CODE` (CONNACK with this reason), `end CODE` (a good session, then DISCONNECT with this reason after a second), `keepalive S` (a good
+WORDS: `mute` (accepts TCP and says nothing), `close` (hangs up on every login), `tls12` (offers TLS 1.2 at most), `refuse CODE` (CONNACK with this reason), `end CODE` (a good session, then DISCONNECT with this reason after a second), `keepalive S` (a good
 session with Server Keep Alive), `large` (a good session, then a message larger than agreed), `old` (knows only MQTT 3.1.1: refuses 5, then a good session). `good` sessions answer SUBSCRIBE, PINGREQ and QoS 1 and echo
 what is published to the echo topic."""
 import socket
@@ -68,6 +68,8 @@ def session(peer):
     level = body[6]
     if WORD == "old" and level == 5:
         return peer.sendall(packet(0x20, bytes([0, 1])))
+    if WORD == "close":
+        return None
     if WORD == "refuse":
         return peer.sendall(packet(0x20, bytes([0, VALUE, 0])))
     peer.sendall(welcome(level))
@@ -107,6 +109,8 @@ def serve(peer):
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 CONTEXT.load_cert_chain(f"{DIR}/server.pem", f"{DIR}/server.key")
+if WORD == "tls12":
+    CONTEXT.maximum_version = ssl.TLSVersion.TLSv1_2
 MUTE = []
 with socket.create_server((ADDRESS, int(PORT))) as server:
     while True:

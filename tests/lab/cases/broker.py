@@ -40,6 +40,43 @@ def broker_mute(w):
     w.broker()
 
 
+@case(doctor="broker-closed", findings="broker-closed", back_within=20)
+def broker_closes(w):
+    """in the broker's place something hangs up on every login"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    fake(w, "close")
+    yield 8
+    w.stop("fakebroker")
+    w.broker()
+
+
+@case(doctor="tls-failed", findings="tls-failed", back_within=12)
+def tls_1_2_only(w):
+    """the broker speaks only TLS 1.2"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    fake(w, "tls12")
+    yield 5
+    w.stop("fakebroker")
+    w.broker()
+
+
+@case(doctor="broker-credentials-refused", findings="broker-credentials-refused", back_within=70)
+def bad_password(w):
+    """the broker says that user name or password is wrong"""
+    w.dns(), w.broker()
+    yield
+    w.stop("broker")
+    fake(w, "refuse", 0x86)
+    yield 6
+    w.stop("fakebroker")
+    w.broker()
+    w.call("POST", "/v1/cloud/reconnect")
+
+
 @case(doctor="session-unstable", findings="session-unstable", lasting="session-unstable", back_within=12)
 def broker_flapping(w):
     """the broker goes away four times, five seconds up and three down"""

@@ -14,6 +14,18 @@ def dns_first_silent(w):
     yield 1
 
 
+@case(doctor="dns-server-bad", up_within=3, stays_online=True, back_within=1)
+def dns_first_refuses(w):
+    """the first name server refuses, the second is good"""
+    w.resolv(DNS1, DNS2)
+    w.dns(servers=(DNS2,))
+    w.start("refusing", w.net, "dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--listen-address={DNS1}", "--bind-interfaces", "--user=root",
+            "--pid-file=")
+    w.broker()
+    yield
+    yield 1
+
+
 @case(doctor="dns-failed", findings="dns-failed", comes_up=False, back_within=2.5)
 def dns_all_silent(w):
     """no name server answers, from the start"""

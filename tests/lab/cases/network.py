@@ -26,6 +26,18 @@ def link_down_40s(w):
     w.routes()
 
 
+@case(doctor="address-missing", findings="address-missing", back_within=2)
+def address_gone(w):
+    """the NAS has a link and no address, as with a router that gives none"""
+    w.dns(), w.broker()
+    yield
+    w.ip(w.nas, "addr flush dev eth0 scope global")
+    yield 8
+    for address in (f"{NAS}/24", "2001:db8:77:1::10/64 nodad"):
+        w.ip(w.nas, f"addr add {address} dev eth0")
+    w.routes()
+
+
 @case(back_within=2)
 def address_changed(w):
     """the NAS gets another address, the old one is gone"""
@@ -91,6 +103,15 @@ def ipv4_black_hole(w):
     w.dns(records=(BROKER, BROKER6))
     w.drop(f"ip daddr {BROKER} meta l4proto tcp")
     w.broker()
+    yield
+    yield 1
+
+
+@case(doctor="network-slow", up_within=10, stays_online=True, back_within=1)
+def slow_way(w):
+    """every connection takes more than a second to open: each first packet is lost"""
+    w.drop(f"ip daddr {BROKER} tcp flags & (syn | ack) == syn numgen inc mod 2 == 0")
+    w.dns(), w.broker()
     yield
     yield 1
 

@@ -15,6 +15,10 @@ from qemu.cases import ALONE, CASES, IDLE, ONLY  # noqa: E402
 from qemu.machine import last_words  # noqa: E402
 
 
+# Times that a case which measures milliseconds may miss them.
+TRIES = 3
+
+
 def one(isa, case, number, long):
     """A case's outcome: error text or None, its figures, its seconds."""
     began = time.monotonic()
@@ -60,8 +64,15 @@ def main():
     began, failed = time.monotonic(), 0
     # What measures milliseconds has the machine for itself.
     for number, (isa, case) in enumerate(wanted):
-        if case in ALONE:
-            failed += report(isa, case, *one(isa, case, number, words.long))
+        if case not in ALONE:
+            continue
+        for left in reversed(range(TRIES)):
+            error, facts, seconds = one(isa, case, number, words.long)
+            if error is None or "ms after" not in error or left == 0:
+                break
+            # The host's own hiccups are longer than what is measured; they are told, and a real slowness stays.
+            print(f"late {isa:7} {case:13} {seconds:4.0f} s  {error}; once more", flush=True)
+        failed += report(isa, case, error, facts, seconds)
     # Waiting needs no processor: the idle cases run beside the others, from the start.
     with (concurrent.futures.ProcessPoolExecutor(max(1, words.jobs)) as busy,
           concurrent.futures.ProcessPoolExecutor(max(1, 2 * len(IDLE))) as idle):

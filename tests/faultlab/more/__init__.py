@@ -1,0 +1,2 @@
+"""Cases by subject."""
+from . import accounts, gateways, load, paths  # noqa: F401

@@ -101,8 +101,10 @@ def own_certificate(w, name="nas"):
     w.certificates()
     run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
         "-keyout", directory / "nas.key", "-out", directory / "nas.csr")
+    # Without an extension it would be of version 1, which rustls does not take.
+    (directory / "nas.ext").write_text("extendedKeyUsage=clientAuth\n")
     run(*dated("2024-01-01 00:00:00"), "openssl", "x509", "-req", "-in", directory / "nas.csr", "-CA", directory / "ca.pem",
-        "-CAkey", directory / "ca.key", "-CAcreateserial", "-days", "7300", "-out", directory / "nas.pem")
+        "-CAkey", directory / "ca.key", "-CAcreateserial", "-days", "7300", "-extfile", directory / "nas.ext", "-out", directory / "nas.pem")
     (directory / "nas.key").chmod(0o600)
     w.login = ""
     w.cloud = f'client_cert_file = "{directory}/nas.pem"\nclient_key_file = "{directory}/nas.key"'
@@ -125,13 +127,14 @@ def client_certificate_refused(w):
     """the broker no longer takes the NAS's certificate: it trusts another CA now"""
     own_certificate(w)
     yield
+    # The agent has read the CA at its start; the broker reads it at each.
+    ca, kept = w.where / "broker/ca.pem", w.where / "ca.pem"
     w.certificates(where="stranger")
-    directory = w.where / "broker"
-    shutil.copy(directory / "ca.pem", w.where / "ca.pem")
+    shutil.copy(ca, kept)
     w.stop("broker")
-    w.more += f"\ncafile {w.where}/stranger/ca.pem"
+    shutil.copy(w.where / "stranger/ca.pem", ca)
     w.broker()
     yield 6
     w.stop("broker")
-    w.more = w.more.rpartition("\n")[0]
+    shutil.copy(kept, ca)
     w.broker()

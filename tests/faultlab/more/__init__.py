@@ -1,2 +1,0 @@
-"""Cases by subject."""
-from . import accounts, gateways, load, paths  # noqa: F401

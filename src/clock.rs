@@ -69,7 +69,7 @@ pub struct Clock {
 }
 
 /// A system clock this far from what time servers say is wrong: no time zone and no drift explains a day.
-const WRONG_BY: Duration = Duration::from_secs(24 * 3600);
+pub const WRONG_BY: Duration = Duration::from_secs(24 * 3600);
 
 impl Clock {
     /// `floor` starts as the build time.

@@ -53,6 +53,12 @@ impl UnixSeconds {
     }
 }
 
+impl fmt::Display for UnixSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rfc3339().as_deref().unwrap_or("a date far away"))
+    }
+}
+
 /// The date, or the plain fact that it is not known. Never zero for "unknown".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wall {

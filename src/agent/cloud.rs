@@ -99,9 +99,8 @@ impl Agent {
 
     /// Takes the network's picture: at the start, and whenever the kernel rings.
     pub(super) fn look_at_network(&mut self) {
-        let loopback = self.config.cloud.as_ref().is_none_or(|c| c.url.is_loopback());
         let now = self.now().mono;
-        let picture = network::look(loopback, self.session.addresses().named());
+        let picture = network::look(self.config.is_loopback(), self.session.addresses().named());
         let own = self.transport.local_ip().filter(|ip| !ip.is_loopback());
         if own.is_some_and(|ip| !picture.addresses.contains(&ip)) && picture.network.reach == Reach::Usable {
             // Nothing that is sent to the old address will arrive: no reason to wait for silence.
@@ -113,8 +112,7 @@ impl Agent {
     /// The independent look at the session: a machine that got stuck is thrown away.
     pub(super) fn watch_session(&mut self) {
         let now = self.now().mono;
-        let wanted = self.wants_session() && self.session.reach() == Reach::Usable;
-        if !self.watchdog.handle_look(now, wanted, self.session.confirmed()) {
+        if !self.watchdog.handle_look(now, self.can_have_session(), self.session.confirmed()) {
             return;
         }
         let evidence = format!("no confirmed round trip for long, phase {}", self.session.phase().name());
@@ -126,7 +124,8 @@ impl Agent {
         self.drive_session();
     }
 
-    fn overrides(&self) -> Overrides {
+    /// The owner's name servers.
+    pub(super) fn overrides(&self) -> Overrides {
         let servers =
             self.vault.ledger().cloud().map(|c| c.dns.iter().copied().collect()).unwrap_or_default();
         Overrides { servers, first: self.session.addresses().is_distrusted() }
@@ -136,6 +135,11 @@ impl Agent {
     pub(super) fn wants_session(&self) -> bool {
         let owner = self.vault.ledger().cloud().map_or(self.config.cloud_enabled, |c| c.enabled);
         self.config.cloud.is_some() && owner && self.vault.corruption().is_none()
+    }
+
+    /// Whether one is wanted and the network allows it.
+    pub(super) fn can_have_session(&self) -> bool {
+        self.wants_session() && self.session.reach() == Reach::Usable
     }
 
     /// Brings the session in line with what is wanted, then carries out what it asks.

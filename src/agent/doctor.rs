@@ -56,16 +56,11 @@ impl Agent {
             unstable: self.losses.many(now),
         };
         Patient {
-            broker: self.config.cloud.as_ref().map(|c| c.url.to_string()),
-            endpoint: self.transport.endpoint().clone(),
-            is_loopback: self.config.cloud.as_ref().is_none_or(|c| c.url.is_loopback()),
-            servers: self.vault.ledger().cloud().map(|c| c.dns.to_vec()).unwrap_or_default(),
+            servers: self.overrides().servers,
             remembered: self.session.addresses().named().to_vec(),
             topics: Some(self.session.topics().clone()),
-            time_servers: self.config.time_servers.clone(),
-            clock: (self.clock.confidence(), self.clock.system(), self.clock.floor()),
             session,
-            services: self.config.services.iter().map(|s| (s.name.clone(), s.address)).collect(),
+            ..Patient::new(&self.config, self.transport.endpoint().clone(), &self.clock)
         }
     }
 

@@ -22,6 +22,7 @@ use crate::pairing::plan;
 use crate::session::io::Report;
 use crate::session::io::network::Bell;
 use crate::session::io::sntp::Told;
+use crate::sys::clock::within;
 use crate::sys::notify;
 use crate::sys::signals::Termination;
 
@@ -243,15 +244,7 @@ impl Agent {
             self.carry_out_last(action);
         }
         if closing {
-            let transport = &mut self.transport;
-            let gone = poll_fn(|cx| {
-                let _ = transport.poll_report(cx);
-                if transport.is_closing() { Poll::Pending } else { Poll::Ready(()) }
-            });
-            let late = async {
-                Timer::after(GOODBYE_MAX).await;
-            };
-            smol::future::or(gone, late).await;
+            let _ = within(GOODBYE_MAX, self.transport.closed()).await;
         }
     }
 

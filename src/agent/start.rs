@@ -28,7 +28,7 @@ use crate::session::io::{Endpoint, Transport};
 use crate::session::losses::Losses;
 use crate::session::machine::{Machine, Settings};
 use crate::session::presence::Instance;
-use crate::session::tls::{self, Judged, Roots, TlsError, Wish};
+use crate::session::tls::{Judged, Roots, TlsError};
 use crate::session::topics::Topics;
 use crate::session::watchdog::Watchdog;
 use crate::store::io::file::FileError;
@@ -167,12 +167,8 @@ pub(crate) fn endpoint(config: &Config, judged: &Judged) -> Result<Endpoint, Tls
         return Ok(Endpoint { host: String::new(), port: 0, tls: None, path: None, login: None });
     };
     let roots = cloud.ca.as_deref().map_or(Roots::Bundled, Roots::Pem);
-    let url = &cloud.url;
     let certificate = cloud.certificate.as_ref().map(|c| (c.chain.as_slice(), c.key.reveal().as_bytes()));
-    let wish = Wish { roots, certificate, alpn: tls::alpn(url.port, url.path.is_some()) };
-    let tls = if url.tls { Some(tls::client(&wish, judged.clone())?) } else { None };
-    let login = cloud.account.as_ref().map(login);
-    Ok(Endpoint { host: url.host.clone(), port: url.port, tls, path: url.path.clone(), login })
+    Endpoint::new(&cloud.url, roots, certificate, judged.clone(), cloud.account.as_ref().map(login))
 }
 
 fn login(account: &Account) -> crate::session::io::Account {

@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::Agent;
 use crate::clock::Confidence;
 use crate::health::finding::Code;
-use crate::session::cause::{Cause, TlsFault};
+use crate::session::cause::Cause;
 use crate::session::io::dns::Overrides;
 use crate::session::io::sntp::{Told, ask_any};
-use crate::session::reach::Reach;
-use crate::units::{Mono, UnixSeconds};
+use crate::units::Mono;
 
 /// Least time between two questions.
 const ASK_EVERY: Duration = Duration::from_secs(30);
@@ -32,21 +31,13 @@ impl Agent {
         if recently || self.time.under_way.is_some() || !self.is_time_wanted() {
             return;
         }
-        let mut hosts = self.config.time_servers.clone();
-        if hosts.is_empty() {
-            hosts.extend(self.config.cloud.as_ref().map(|c| c.url.host.clone()));
-        }
         self.time.asked = Some(now);
-        self.time.under_way = Some(Box::pin(ask_any(hosts, Overrides::default())));
+        self.time.under_way = Some(Box::pin(ask_any(self.config.time_hosts(), Overrides::default())));
     }
 
     fn is_time_wanted(&self) -> bool {
-        let dates = matches!(
-            self.session.last_failure(),
-            Some(Cause::Tls(TlsFault::Expired | TlsFault::NotYetValid))
-        );
-        let usable = self.wants_session() && self.session.reach() == Reach::Usable;
-        usable && (dates || self.clock.confidence() == Confidence::Unset)
+        let dates = matches!(self.session.last_failure(), Some(Cause::Tls(fault)) if fault.is_about_dates());
+        self.can_have_session() && (dates || self.clock.confidence() == Confidence::Unset)
     }
 
     /// The answer. Cancel-safe: everything is kept in `self`.
@@ -60,7 +51,7 @@ impl Agent {
     /// What a time server said is good for judging certificates, and for naming a wrong clock.
     pub(super) fn handle_time(&mut self, told: Option<Told>) {
         let Some(told) = told else { return };
-        log::info!("time server {}: it is {}", told.by, date(told.at));
+        log::info!("time server {}: it is {}", told.by, told.at);
         let before = self.clock.judged();
         self.clock.handle_told(told.at, told.mono);
         self.look_at_clock();
@@ -73,13 +64,10 @@ impl Agent {
     /// The system clock against what time servers say.
     pub(super) fn judge_clock(&mut self) {
         let now = self.now().mono;
-        let wrong = self.clock.contradicted().map(|told| {
-            format!("the NAS's clock says {}, time servers say {}", date(self.clock.system()), date(told))
-        });
+        let wrong = self
+            .clock
+            .contradicted()
+            .map(|told| format!("the NAS's clock says {}, time servers say {told}", self.clock.system()));
         self.hold(wrong.is_some(), Code::ClockWrong, &wrong.unwrap_or_default(), now);
     }
-}
-
-fn date(at: UnixSeconds) -> String {
-    at.rfc3339().unwrap_or_else(|| "a date far away".to_owned())
 }

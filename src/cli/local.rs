@@ -10,7 +10,6 @@ use crate::board::description::{self, Description};
 use crate::clock::{BootId, Clock};
 use crate::config::io::{ConfigError, load};
 use crate::control::api;
-use crate::doctor::facts::Session;
 use crate::doctor::io::{Patient, examine};
 use crate::doctor::verdict::diagnose;
 use crate::session::tls::Judged;
@@ -46,18 +45,8 @@ pub fn doctor(file: &Path, is_watched: bool) -> Result<Value, ConfigError> {
         ConfigError { file: file.display().to_string(), text: String::new(), faults: vec![fault] }
     })?;
     let identity = keyfile::load(&config.store_dir.join(crate::agent::KEY_FILE)).ok();
-    let patient = Patient {
-        broker: config.cloud.as_ref().map(|c| c.url.to_string()),
-        endpoint,
-        is_loopback: config.cloud.as_ref().is_none_or(|c| c.url.is_loopback()),
-        servers: Vec::new(),
-        remembered: Vec::new(),
-        topics: identity.map(|i| Topics::new(config.topic_prefix.clone(), i.id())),
-        time_servers: config.time_servers.clone(),
-        clock: (clock.confidence(), clock.system(), clock.floor()),
-        session: Session::default(),
-        services: config.services.iter().map(|s| (s.name.clone(), s.address)).collect(),
-    };
+    let topics = identity.map(|i| Topics::new(config.topic_prefix.clone(), i.id()));
+    let patient = Patient { topics, ..Patient::new(&config, endpoint, &clock) };
     let tell = |what: &'static str| {
         if is_watched {
             eprintln!("looking at {what} …");

@@ -22,7 +22,7 @@ use crate::pairing::record::Label;
 use crate::random::{self, Random};
 use crate::session::cause::Cause;
 use crate::session::io::{Account, Endpoint};
-use crate::session::tls::{self, Judged, Roots, Wish};
+use crate::session::tls::{Judged, Roots};
 use crate::session::topics::Topics;
 use crate::sys::random::System;
 use crate::units::UnixSeconds;
@@ -122,12 +122,9 @@ fn endpoint(broker: &Broker, login: Option<(String, String)>) -> Result<Endpoint
     let ca = broker.ca_file.as_ref().map(std::fs::read).transpose().map_err(said)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let roots = ca.as_deref().map_or(Roots::Bundled, Roots::Pem);
-    let wish = Wish { roots, certificate: None, alpn: tls::alpn(url.port, url.path.is_some()) };
-    let tls =
-        if url.tls { Some(tls::client(&wish, Judged::new(UnixSeconds(now))).map_err(said)?) } else { None };
     let login =
         login.map(|(user, password)| Account { user, password: Zeroizing::new(password.into_bytes()) });
-    Ok(Endpoint { host: url.host, port: url.port, tls, path: url.path, login })
+    Endpoint::new(&url, roots, None, Judged::new(UnixSeconds(now)), login).map_err(said)
 }
 
 /// The account of the command line, if one was given.

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::random::{self, Random};
+use crate::random::Random;
 use crate::session::cause::{Cause, UNSUPPORTED_VERSION};
 use crate::session::io::dns::Overrides;
 use crate::session::io::{Endpoint, Report, Transport};
-use crate::session::packet::{Inbound, Level, Outbound};
+use crate::session::packet::{ClientId, Inbound, Level, Outbound, fresh_client_id};
 use crate::session::race;
 use crate::session::topics::Topic;
+use crate::sys::clock::within;
 
 /// Longest wait for each answer of the network or the broker.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -34,11 +35,7 @@ impl Link {
             Report::Resolved(answer) => race::order(&answer?, None),
             other => return Err(out_of_place(other)),
         };
-        let mut client_id = heapless::String::<23>::new();
-        for byte in random::bytes::<20>(random) {
-            // 20 characters fit; `a` to `p` are allowed everywhere.
-            let _ = client_id.push(char::from(b'a' + (byte & 15)));
-        }
+        let client_id = fresh_client_id(random);
         let mut link = Self { transport };
         match link.log_in(addresses.clone(), Level::V5, client_id.clone()).await {
             Err(Cause::Rejected(UNSUPPORTED_VERSION) | Cause::Closed) => {
@@ -53,7 +50,7 @@ impl Link {
         &mut self,
         addresses: Vec<SocketAddr>,
         level: Level,
-        client_id: heapless::String<23>,
+        client_id: ClientId,
     ) -> Result<(), Cause> {
         self.transport.dial(addresses);
         loop {
@@ -112,34 +109,19 @@ impl Link {
                 }
             }
         };
-        let late = async {
-            smol::Timer::after(wait).await;
-            Ok(None)
-        };
-        smol::future::or(next, late).await
+        within(wait, next).await.unwrap_or(Ok(None))
     }
 
     /// Sends what is queued and closes.
     pub async fn close(mut self) {
         self.transport.goodbye(&Outbound::Disconnect);
-        let gone = poll_fn(|cx| {
-            let _ = self.transport.poll_report(cx);
-            if self.transport.is_closing() { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-        });
-        let late = async {
-            smol::Timer::after(Duration::from_secs(2)).await;
-        };
-        smol::future::or(gone, late).await;
+        let _ = within(Duration::from_secs(2), self.transport.closed()).await;
     }
 }
 
 async fn report(transport: &mut Transport) -> Result<Report, Cause> {
-    let late = async {
-        smol::Timer::after(ANSWER_MAX).await;
-        Err(Cause::Silent)
-    };
-    let next = async { Ok(poll_fn(|cx| transport.poll_report(cx)).await) };
-    match smol::future::or(next, late).await? {
+    let next = poll_fn(|cx| transport.poll_report(cx));
+    match within(ANSWER_MAX, next).await.ok_or(Cause::Silent)? {
         Report::Failed(cause) => Err(cause),
         report => Ok(report),
     }

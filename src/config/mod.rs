@@ -58,6 +58,19 @@ pub struct Config {
     pub services: Vec<Service>,
 }
 
+impl Config {
+    /// Whether no network is needed: the broker is on this very machine, or there is none.
+    pub fn is_loopback(&self) -> bool {
+        self.cloud.as_ref().is_none_or(|c| c.url.is_loopback())
+    }
+
+    /// Whom to ask for the time: the time servers, or else the broker's host.
+    pub fn time_hosts(&self) -> Vec<String> {
+        let broker = self.cloud.as_ref().map(|c| c.url.host.clone());
+        if self.time_servers.is_empty() { broker.into_iter().collect() } else { self.time_servers.clone() }
+    }
+}
+
 /// The broker and how to log in.
 #[derive(Clone, Debug)]
 pub struct Cloud {

@@ -5,14 +5,13 @@ use core::time::Duration;
 
 use super::check::{Check, Diagnosis, Standing, Step};
 use super::facts::{Facts, Login, NameServer, Origin, Router};
-use crate::clock::Confidence;
+use crate::clock::{Confidence, WRONG_BY};
 use crate::health::finding::Code;
 use crate::portmap::address::{self, classify};
 use crate::session::cause::{Cause, TAKEN_OVER, TlsFault};
 use crate::session::packet::Level;
 use crate::session::reach::{Cut, Reach};
 use crate::session::resolve::Verdict;
-use crate::units::UnixSeconds;
 
 /// TCP that takes longer than this to open is slow: half way around the earth and back is 0.4 s.
 const SLOW: Duration = Duration::from_millis(1000);
@@ -117,13 +116,8 @@ fn names(facts: &Facts, lines: &mut Lines) {
                 (_, broker) => broker.to_string(),
             };
             let who = if server.origin == Origin::Owner { " (set by the owner)" } else { "" };
-            lines.checks.push(Check {
-                step: Step::NameServer,
-                subject: server.address.ip().to_string(),
-                standing,
-                detail: format!("{detail}{who}"),
-                ms,
-            });
+            let subject = server.address.ip().to_string();
+            lines.add_of(Step::NameServer, subject, standing, format!("{detail}{who}"), ms);
         }
     }
     if lines.reaches(Step::Name) {
@@ -177,14 +171,10 @@ const fn impostor(login: &Login) -> bool {
         || matches!(login, Login::Tls(Cause::Closed | Cause::Protocol(_)))
 }
 
-fn date(at: UnixSeconds) -> String {
-    at.rfc3339().unwrap_or_else(|| "a date far away".to_owned())
-}
-
 fn clock(facts: &Facts, lines: &mut Lines) {
-    let says = format!("the clock says {}", date(facts.system));
-    let told = facts.told.map(|t| format!("; time servers say {}", date(t))).unwrap_or_default();
-    let far = facts.told.is_some_and(|t| t.0.abs_diff(facts.system.0) > 24 * 3600);
+    let says = format!("the clock says {}", facts.system);
+    let told = facts.told.map(|t| format!("; time servers say {t}")).unwrap_or_default();
+    let far = facts.told.is_some_and(|t| t.0.abs_diff(facts.system.0) > WRONG_BY.as_secs());
     let dates = matches!(&facts.login, Login::Tls(Cause::Tls(fault)) if fault.is_about_dates());
     let ahead = facts.system.0.saturating_sub(facts.floor.0) > AHEAD;
     let expired = matches!(&facts.login, Login::Tls(Cause::Tls(TlsFault::Expired)));
@@ -199,9 +189,7 @@ fn clock(facts: &Facts, lines: &mut Lines) {
     };
     let why = if ahead { ", years after this software was made" } else { "" };
     if lines.broken.is_none() || standing != Standing::Pass {
-        let first = lines.broken;
         lines.add(Step::Clock, standing, format!("{says}{why}{told}"));
-        lines.broken = first.or(lines.broken);
     }
 }
 
@@ -357,7 +345,7 @@ fn router(facts: &Facts, lines: &mut Lines) {
         Router::Refuses(words) => (Standing::Warn(Code::RouterNoMapping), words.clone()),
         Router::Outside(address, by) => outside(*address, by),
     };
-    lines.checks.push(Check { step: Step::Router, subject: String::new(), standing, detail, ms: None });
+    lines.add(Step::Router, standing, detail);
 }
 
 /// What the router's address on its other side means.
@@ -384,7 +372,7 @@ fn services(facts: &Facts, lines: &mut Lines) {
             Err(_) => (Standing::Warn(Code::ServiceDown), format!("{address} does not answer")),
         };
         let ms = result.as_ref().ok().and_then(|took| u64::try_from(took.as_millis()).ok());
-        lines.checks.push(Check { step: Step::Service, subject: name.clone(), standing, detail, ms });
+        lines.add_of(Step::Service, name.clone(), standing, detail, ms);
     }
 }
 
@@ -394,6 +382,7 @@ mod tests {
     use crate::doctor::facts::Session;
     use crate::session::cause::Step as Attempt;
     use crate::session::packet::Welcome;
+    use crate::units::UnixSeconds;
 
     const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 

@@ -16,6 +16,8 @@ pub mod ssdp;
 pub mod url;
 pub mod xml;
 
+use crate::health::tracker::cut;
+
 /// What came is no answer to what was asked. It is ignored and the wait goes on (RFC 6887, 8.3): it may be a
 /// late answer to an earlier question, or somebody's try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +27,5 @@ pub struct Stray(pub &'static str);
 /// A router's own words, as far as `N` bytes hold them, without control characters. They are shown, never
 /// acted on.
 fn shown<const N: usize>(words: &str) -> heapless::String<N> {
-    let mut out = heapless::String::new();
-    for c in words.chars().filter(|c| !c.is_control()) {
-        if out.push(c).is_err() {
-            break;
-        }
-    }
-    out
+    cut(&words.chars().filter(|c| !c.is_control()).collect::<String>())
 }

@@ -22,7 +22,7 @@ use super::cause::{Cause, KEEPALIVE_TIMEOUT, Step, UNSUPPORTED_VERSION};
 use super::keepalive::Keepalive;
 use super::online::{Due, Online};
 use super::outbox::Outbox;
-use super::packet::{Filters, Inbound, Outbound, Welcome, Will};
+use super::packet::{ClientId, Filters, Inbound, Outbound, Welcome, Will};
 use super::profile::Profile;
 use super::reach::{Cut, Network, Reach};
 use super::record::{Counters, History, Phase, Transition};
@@ -46,8 +46,10 @@ const DOUBT_AFTER: Duration = Duration::from_secs(300);
 const PAUSE_MIN: Duration = Duration::from_secs(15);
 /// What is lost within this time after a pause was lost by it: the broker has nothing to do with it.
 const PAUSE_EXPLAINS: Duration = Duration::from_secs(30);
-/// Topics: echo, knock, presence and the mailboxes of every device entry.
-pub const TOPICS_MAX: usize = 3 + crate::pairing::ledger::DEVICES_MAX;
+/// Topics that are always wanted: echo, knock and presence.
+const FIXED_TOPICS: usize = 3;
+/// All topics: those and the mailboxes of every device entry.
+pub const TOPICS_MAX: usize = FIXED_TOPICS + crate::pairing::ledger::DEVICES_MAX;
 /// Actions of one input: at most a goodbye, a dozen packets and a change.
 const ACTIONS_MAX: usize = 64;
 
@@ -80,7 +82,7 @@ pub struct Settings {
     /// Window of the first try after a loss.
     pub spread: Duration,
     /// MQTT client id.
-    pub client_id: heapless::String<23>,
+    pub client_id: ClientId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,8 +325,10 @@ impl Machine {
 
     /// The mailboxes that are to be open from now on.
     pub fn handle_topics(&mut self, mailboxes: impl Iterator<Item = Topic>) {
-        self.mailboxes = mailboxes.take(TOPICS_MAX - 3).collect();
-        if self.is_online() {
+        let mailboxes = mailboxes.take(TOPICS_MAX - FIXED_TOPICS).collect();
+        // Asked after each event; hardly ever is there anything new.
+        let is_new = core::mem::replace(&mut self.mailboxes, mailboxes) != self.mailboxes;
+        if is_new && self.is_online() {
             self.follow_topics();
         }
     }

@@ -4,6 +4,7 @@
 //! declared lower profile: the same packets, without reason codes, properties and will delay.
 
 use super::topics::{TOPIC_MAX, Topic};
+use crate::random::{self, Random};
 
 /// Largest payload taken from the broker in bytes. Told to it as the maximum packet size (with room for the topic).
 pub const PAYLOAD_MAX: usize = 16 * 1024;
@@ -11,6 +12,19 @@ pub const PAYLOAD_MAX: usize = 16 * 1024;
 pub const PACKET_MAX: usize = PAYLOAD_MAX + TOPIC_MAX + 1024;
 /// Filters in one SUBSCRIBE: some services take no more.
 pub const FILTERS_MAX: usize = 8;
+
+/// An MQTT client id.
+pub type ClientId = heapless::String<23>;
+
+/// A client id for one connection beside a NAS's own session: 20 letters, `a` to `p`, which every broker allows.
+pub fn fresh_client_id(random: &mut dyn Random) -> ClientId {
+    let mut id = ClientId::new();
+    for byte in random::bytes::<20>(random) {
+        // 20 characters fit.
+        let _ = id.push(char::from(b'a' + (byte & 15)));
+    }
+    id
+}
 
 /// Topic filters of one packet, at most [`FILTERS_MAX`] of them.
 pub type Filters = Vec<Topic>;
@@ -54,7 +68,7 @@ pub enum Outbound {
         /// The protocol that this connection speaks from now on.
         level: Level,
         /// At most 23 characters of `[0-9a-z]`.
-        client_id: heapless::String<23>,
+        client_id: ClientId,
         /// Seconds.
         keepalive_s: u16,
         /// For presence; devices have none.

@@ -43,7 +43,7 @@ pub struct Send {
 /// What is known of one question to one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
-    Open { id: u16, tcp: bool, sends: usize, due: Mono },
+    Open { id: u16, tcp: bool, due: Mono },
     Answered(Answer),
 }
 
@@ -155,9 +155,9 @@ impl Lookup {
     pub fn handle_datagram(&mut self, now: Mono, server: usize, bytes: &[u8]) {
         let Some((_, State::Open { v4, v6, first, .. })) = self.servers.get_mut(server) else { return };
         for (asked, family) in [(v4, Family::V4), (v6, Family::V6)] {
-            let Asked::Open { id, tcp, due, sends } = asked else { continue };
+            let Asked::Open { id, tcp, due } = asked else { continue };
             match answer(bytes, *id, &self.name, family) {
-                Some(Answer::Truncated) if !*tcp => (*tcp, *due, *sends) = (true, now, 0),
+                Some(Answer::Truncated) if !*tcp => (*tcp, *due) = (true, now),
                 Some(answer) => {
                     if matches!(&answer, Answer::Addresses(a) if !a.is_empty()) {
                         first.get_or_insert(now);
@@ -248,7 +248,7 @@ impl Lookup {
         }
         let ids = self.ids.get(next).copied().unwrap_or_default();
         if let Some((_, state)) = self.servers.get_mut(next) {
-            let [v4, v6] = ids.map(|id| Asked::Open { id, tcp: false, sends: 0, due: now });
+            let [v4, v6] = ids.map(|id| Asked::Open { id, tcp: false, due: now });
             *state = State::Open { since: now, v4, v6, first: None };
         }
         self.advance(now);
@@ -278,13 +278,12 @@ fn judged(state: &State, now: Mono) -> Option<State> {
 
 /// The question's bytes, if it is time to send it, and whether over TCP.
 fn repeat(asked: &mut Asked, since: Mono, now: Mono, name: &str, family: Family) -> Option<(bool, Vec<u8>)> {
-    let Asked::Open { id, tcp, sends, due } = asked else { return None };
+    let Asked::Open { id, tcp, due } = asked else { return None };
     if *due > now {
         return None;
     }
     let again = AGAIN_AFTER.iter().map(|d| since.after(*d)).find(|at| *at > now && !*tcp);
     *due = again.unwrap_or(since.after(SERVER_MAX));
-    *sends += 1;
     Some((*tcp, question(*id, name, family).ok()?))
 }
 

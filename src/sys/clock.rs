@@ -1,5 +1,9 @@
 //! The clocks of the system: time since boot, the date it claims, and whether the kernel stands by that.
 
+use std::future::Future;
+use std::time::Duration;
+
+use async_io::Timer;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::clock::{BootId, Reading};
@@ -17,6 +21,15 @@ pub fn mono() -> Mono {
     // CLOCK_BOOTTIME is there since Linux 2.6.39; a kernel without it stands still here and is noticed in the first test.
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from).unwrap_or_default();
     Mono::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What comes of `work`, or `None` when its time is up.
+pub async fn within<T>(longest: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        Timer::after(longest).await;
+        None
+    };
+    smol::future::or(async { Some(work.await) }, late).await
 }
 
 /// All clocks at once.

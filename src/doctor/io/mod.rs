@@ -10,18 +10,18 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use smol::net::TcpStream;
 
 use super::facts::{Facts, Login, NameServer, Origin, Session};
-use crate::clock::Confidence;
+use crate::clock::{Clock, Confidence};
+use crate::config::Config;
 use crate::session::cause::{Cause, Step};
 use crate::session::io::dns::{self, Overrides};
 use crate::session::io::{Endpoint, network, sntp, stream};
 use crate::session::resolve::{Lookup, Verdict};
 use crate::session::resolver_files::DNS_PORT;
 use crate::session::topics::Topics;
-use crate::sys::clock;
+use crate::sys::clock::{self, within};
 use crate::sys::random::System;
 use crate::units::UnixSeconds;
 
@@ -54,14 +54,32 @@ pub struct Patient {
     pub remembered: Vec<IpAddr>,
     /// The NAS's topics, if its identity is known.
     pub topics: Option<Topics>,
-    /// Time servers.
-    pub time_servers: Vec<String>,
+    /// Whom to ask for the time.
+    pub time_hosts: Vec<String>,
     /// How far the clock is trusted, what it says, and the floor.
     pub clock: (Confidence, UnixSeconds, UnixSeconds),
     /// The agent's session.
     pub session: Session,
     /// Services of the NAS.
     pub services: Vec<(String, SocketAddr)>,
+}
+
+impl Patient {
+    /// What the configuration and the clock say; nothing is known of a session or an identity.
+    pub fn new(config: &Config, endpoint: Endpoint, clock: &Clock) -> Self {
+        Self {
+            broker: config.cloud.as_ref().map(|c| c.url.to_string()),
+            endpoint,
+            is_loopback: config.is_loopback(),
+            servers: Vec::new(),
+            remembered: Vec::new(),
+            topics: None,
+            time_hosts: config.time_hosts(),
+            clock: (clock.confidence(), clock.system(), clock.floor()),
+            session: Session::default(),
+            services: config.services.iter().map(|s| (s.name.clone(), s.address)).collect(),
+        }
+    }
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -81,15 +99,6 @@ async fn all<T: 'static>(works: Vec<Work<T>>) -> Vec<T> {
     })
     .await;
     slots.into_iter().filter_map(Result::ok).collect()
-}
-
-/// `work`, or `None` when its time is up.
-async fn within<T>(longest: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let late = async {
-        Timer::after(longest).await;
-        None
-    };
-    smol::future::or(async { Some(work.await) }, late).await
 }
 
 /// Opens TCP and closes it; how long that took.
@@ -148,12 +157,8 @@ async fn services(patient: &Patient) -> Vec<(String, SocketAddr, Result<Duration
 /// The steps that need each other: names, then TCP, then the login.
 async fn toward_the_broker(patient: &Patient, facts: &mut Facts, progress: &mut impl FnMut(&'static str)) {
     progress("name servers and time servers");
-    let mut hosts = patient.time_servers.clone();
-    if hosts.is_empty() {
-        hosts.push(patient.endpoint.host.clone());
-    }
     let overrides = Overrides { servers: patient.servers.clone(), first: false };
-    let time = within(TIME_MAX, sntp::ask_any(hosts, overrides));
+    let time = within(TIME_MAX, sntp::ask_any(patient.time_hosts.clone(), overrides));
     let (servers, told) = smol::future::zip(servers(patient, facts), time).await;
     (facts.servers, facts.told) = (servers, told.flatten().map(|t| t.at));
     find(patient, facts);

@@ -7,13 +7,14 @@ use std::time::Duration;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpStream, UdpSocket};
 
-use super::within;
 use crate::doctor::facts::Router;
 use crate::portmap::http::{ANSWER_MAX, Reply, get, parse};
 use crate::portmap::igd::{self, Action, Fault};
 use crate::portmap::natpmp::{self, Answer, Request};
 use crate::portmap::ssdp::{self, Target};
 use crate::portmap::url::Url;
+use crate::session::io::datagram::connected;
+use crate::sys::clock::within;
 
 /// Times that NAT-PMP is asked: 250, 500 and 1,000 ms apart (RFC 6886, 3.1).
 const ASKED: usize = 3;
@@ -40,8 +41,7 @@ async fn nat_pmp(gateway: Ipv4Addr) -> Router {
 }
 
 async fn ask_nat_pmp(gateway: Ipv4Addr) -> io::Result<Answer> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
-    socket.connect((gateway, natpmp::PORT)).await?;
+    let socket = connected((gateway, natpmp::PORT).into())?;
     for wait in natpmp::WAITS.iter().take(ASKED) {
         socket.send(&Request::PublicAddress.encode()).await?;
         let answer = async {

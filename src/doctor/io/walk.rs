@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::within;
 use crate::doctor::facts::Login;
 use crate::random;
 use crate::session::cause::{Cause, Step, UNSUPPORTED_VERSION};
 use crate::session::io::{Endpoint, Report, Transport};
-use crate::session::packet::{Inbound, Level, Outbound};
+use crate::session::packet::{Inbound, Level, Outbound, fresh_client_id};
 use crate::session::topics::Topics;
+use crate::sys::clock::within;
 use crate::sys::random::System;
 
 /// Longest wait for each of TLS, CONNACK, and the echo. Three of them and what comes before are below 15 s.
@@ -39,11 +39,7 @@ async fn attempt(endpoint: &Endpoint, address: SocketAddr, topics: Option<&Topic
             Ok(Report::Failed(cause)) | Err(cause) => return Login::Tls(cause),
         }
     }
-    let mut client_id = heapless::String::<23>::new();
-    for byte in random::bytes::<20>(&mut System::new()) {
-        // 20 characters fit.
-        let _ = client_id.push(char::from(b'a' + (byte & 15)));
-    }
+    let client_id = fresh_client_id(&mut System::new());
     transport.send(&Outbound::Connect { level, client_id, keepalive_s: 60, will: None });
     let welcome = match next(&mut transport, Step::Mqtt).await {
         Ok(Report::Packet(Inbound::Welcome(welcome))) => welcome,
@@ -88,11 +84,7 @@ async fn echo(transport: &mut Transport, topics: &Topics) -> Result<Duration, Ca
 
 async fn end(transport: &mut Transport) {
     transport.goodbye(&Outbound::Disconnect);
-    let gone = poll_fn(|cx| {
-        let _ = transport.poll_report(cx);
-        if transport.is_closing() { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
-    });
-    let _ = within(Duration::from_millis(500), gone).await;
+    let _ = within(Duration::from_millis(500), transport.closed()).await;
 }
 
 async fn next(transport: &mut Transport, step: Step) -> Result<Report, Cause> {

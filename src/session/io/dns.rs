@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,6 +10,7 @@ use async_io::{Async, Timer};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
+use super::datagram::connected;
 use crate::health::tracker::cut;
 use crate::session::cause::Cause;
 use crate::session::resolve::{Lookup, SERVERS_MAX, Send};
@@ -178,14 +179,6 @@ impl Sockets {
             Err(error) => Event::Failed(server, error.raw_os_error().unwrap_or(0)),
         })
     }
-}
-
-/// A socket of its own for each server and lookup: a fresh source port (RFC 5452), and the kernel drops what others send.
-fn connected(to: SocketAddr) -> io::Result<Async<UdpSocket>> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(to)?;
-    Async::new(socket)
 }
 
 /// RFC 1035, 4.2.2: two bytes of length before each message.

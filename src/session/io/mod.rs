@@ -1,13 +1,14 @@
 //! The session's connection: name, TCP, TLS, MQTT packets over one socket. A shell: it carries out what the machine
 //! asks and reports what came of it; no decision is made here.
 
+pub mod datagram;
 pub mod dns;
 pub mod network;
 pub mod sntp;
 pub mod stream;
 pub mod websocket;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -24,7 +25,9 @@ use smol::net::TcpStream;
 
 use super::cause::Cause;
 use super::packet::{Inbound, Outbound};
+use super::tls::{self, Judged, Roots, TlsError, Wish};
 use super::wire::{Framer, Login, encode};
+use crate::config::broker::BrokerUrl;
 use dns::Overrides;
 use stream::{Duplex, connect, handshake};
 
@@ -46,6 +49,24 @@ pub struct Endpoint {
     pub path: Option<String>,
     /// Account.
     pub login: Option<Account>,
+}
+
+impl Endpoint {
+    /// The broker at `url`, trusted by `roots`, with our own certificate chain and its key (PEM) if it wants one.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(
+        url: &BrokerUrl,
+        roots: Roots<'_>,
+        certificate: Option<(&[u8], &[u8])>,
+        judged: Judged,
+        login: Option<Account>,
+    ) -> Result<Self, TlsError> {
+        let wish = Wish { roots, certificate, alpn: tls::alpn(url.port, url.path.is_some()) };
+        let tls = if url.tls { Some(tls::client(&wish, judged)?) } else { None };
+        Ok(Self { host: url.host.clone(), port: url.port, tls, path: url.path.clone(), login })
+    }
 }
 
 /// A broker account in memory.
@@ -191,9 +212,13 @@ impl Transport {
         }
     }
 
-    /// Whether a goodbye is still on its way.
-    pub const fn is_closing(&self) -> bool {
-        matches!(self.link, Link::Closing(_))
+    /// Until no goodbye is on its way (any more). What arrives meanwhile is of no interest.
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| {
+            let _ = self.poll_report(cx);
+            if matches!(self.link, Link::Closing(_)) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 
     /// Carries on; ready with the next thing that happened. Cancel-safe: everything is kept in `self`.

@@ -13,6 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
+use super::datagram::any_like;
 use crate::portmap::gateway;
 use crate::session::reach::{Cut, Network, Reach};
 use crate::sys::root::Root;
@@ -112,9 +113,8 @@ pub fn look(loopback: bool, broker: &[IpAddr]) -> Picture {
 
 /// Whether the kernel knows a way to this address: connecting a datagram socket asks for the route and sends nothing
 /// (connect(2), udp(7)).
-pub fn has_route(to: IpAddr) -> bool {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let Ok(socket) = UdpSocket::bind((any, 0)) else { return to.is_ipv4() };
+fn has_route(to: IpAddr) -> bool {
+    let Ok(socket) = UdpSocket::bind((any_like(to), 0)) else { return to.is_ipv4() };
     match socket.connect((to, 9)) {
         Ok(()) => true,
         Err(error) => !matches!(
@@ -130,7 +130,7 @@ pub fn has_route(to: IpAddr) -> bool {
 }
 
 /// The router that the default route leads to: IPv4's, or else IPv6's.
-pub fn gateway() -> Option<IpAddr> {
+fn gateway() -> Option<IpAddr> {
     let read = |path| Root::real().read(path).unwrap_or_default();
     let v4 = gateway::v4(&read("/proc/net/route")).map(|g| IpAddr::V4(g.address));
     v4.or_else(|| gateway::v6(&read("/proc/net/ipv6_route")).map(|g| IpAddr::V6(g.address)))

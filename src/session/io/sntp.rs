@@ -1,12 +1,10 @@
 //! Asking time servers. A shell over [`sntp`](crate::session::sntp).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use async_io::Timer;
-use smol::net::UdpSocket;
-
+use super::datagram::connected;
 use super::dns::{Overrides, look_up};
 use crate::random;
 use crate::session::sntp::{MESSAGE, PORT, request, response};
@@ -44,9 +42,7 @@ pub async fn ask_any(hosts: Vec<String>, overrides: Overrides) -> Option<Told> {
 }
 
 async fn ask(server: IpAddr) -> io::Result<Told> {
-    let any: SocketAddr = if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect((server, PORT)).await?;
+    let socket = connected((server, PORT).into())?;
     let cookie = random::bytes(&mut System::new());
     socket.send(&request(cookie)).await?;
     let answer = async {
@@ -59,9 +55,5 @@ async fn ask(server: IpAddr) -> io::Result<Told> {
             }
         }
     };
-    let late = async {
-        Timer::after(ANSWER_MAX).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    smol::future::or(answer, late).await
+    clock::within(ANSWER_MAX, answer).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }

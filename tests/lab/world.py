@@ -1,31 +1,33 @@
 """One case's hosts: a NAS behind a router with NAT, and an internet with name servers and a broker. All of it in network
 namespaces of its own; everything ends with the case."""
-import ctypes
 import http.client
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[2]
+from namespaces import DNSMASQ, TOP, Programs
+
 BROKER, BROKER6, NAME, PORT = "198.51.100.10", "2001:db8:77:2::10", "broker.lab", 8883
 DNS1, DNS2, PORTAL = "198.51.100.53", "198.51.100.54", "198.51.100.80"
 NAS, LAN = "192.168.77.10", "192.168.77.1"
 PATIENCE = 60
+# Before any build of the agent.
+OLD = "2024-01-01 00:00:00"
+BINARY = os.environ.get("MOORLINE_LAB_BINARY", TOP / "target/release/moorline")
 CONFIG = """[nas]
 name = "Lab NAS"
 [cloud]
 broker = "{url}"
 ca_file = "{dir}/broker/ca.pem"
-{login}
+user = "nas"
+password_file = "{dir}/broker/nas.password"
 keepalive_s = 10
 reconnect_spread_s = 2
-backoff_max_s = {backoff}
-{cloud}
+backoff_max_s = 8
 [store]
 dir = "{dir}/store"
 [control]
@@ -45,11 +47,6 @@ def dated(date):
 
 class Failed(Exception):
     pass
-
-
-def die_with_parent():
-    """Run in a new process: it ends when the one that started it does (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def run(*words, check=True):
@@ -72,17 +69,16 @@ class Call(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-class World:
+class World(Programs):
     def __init__(self, case, number):
-        self.case, self.where = case, TOP / "target/fault-lab" / case
+        super().__init__(TOP / "target/fault-lab" / case)
         shutil.rmtree(self.where, ignore_errors=True)
         self.where.mkdir(parents=True)
         prefix = f"mfl{os.getpid() % 100000}n{number}"
         self.nas, self.router, self.net = (f"{prefix}{host}" for host in ("nas", "rtr", "net"))
         # A connection that stays open, for cases in which no new one can be had.
-        self.running, self.agent, self.kept = {}, None, None
-        self.url, self.login = f"mqtts://{NAME}:{PORT}", None
-        self.cloud, self.clock, self.backoff, self.environment = "", 'trust = "system"', 8, {}
+        self.agent, self.kept = None, None
+        self.url, self.clock, self.environment = f"mqtts://{NAME}:{PORT}", 'trust = "system"', {}
         self.more = ""
         self.etc = Path("/etc/netns") / self.nas
         self.hosts()
@@ -92,15 +88,12 @@ class World:
     def ip(self, host, words):
         run("ip", "-n", host, *words.split())
 
-    def inside(self, host, *words):
-        return ["ip", "netns", "exec", host, *map(str, words)]
-
     def hosts(self):
         for host in (self.nas, self.router, self.net):
             run("ip", "netns", "add", host)
             self.ip(host, "link set lo up")
             # Addresses are there at once, without looking for others that have them.
-            run(*self.inside(host, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"))
+            run(*self.within(host, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"))
         self.ip(self.nas, f"link add eth0 type veth peer name lan netns {self.router}")
         self.ip(self.net, f"link add eth0 type veth peer name wan netns {self.router}")
         for host, device, addresses in ((self.nas, "eth0", [f"{NAS}/24", "2001:db8:77:1::10/64"]), (self.router, "lan", [f"{LAN}/24", "2001:db8:77:1::1/64"]),
@@ -109,7 +102,7 @@ class World:
             for address in addresses:
                 self.ip(host, f"addr add {address} dev {device}" + (" nodad" if ":" in address else ""))
             self.ip(host, f"link set {device} up")
-        run(*self.inside(self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+        run(*self.within(self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
         self.routes()
         self.ip(self.net, "-6 route add default via 2001:db8:77:2::1")
         # `faults` is where cases put their rules; `nat` is what every router at home does.
@@ -129,7 +122,7 @@ class World:
 
     def nft(self, *rules):
         for rule in rules:
-            run(*self.inside(self.router, "nft", rule))
+            run(*self.within(self.router, "nft", rule))
 
     def drop(self, rule, family="ip"):
         self.nft(f"add rule {family} faults forward {rule} drop")
@@ -137,58 +130,53 @@ class World:
     def pass_all(self):
         self.nft("flush chain ip faults forward", "flush chain ip6 faults forward", "flush chain ip nat pre")
 
+    def forget(self):
+        """The router forgets every connection; those that it knows then."""
+        run(*self.within(self.router, "conntrack", "-F"))
+        return run(*self.within(self.router, "conntrack", "-L"))
+
     # ---- programs ----
 
-    def start(self, what, host, *words, environment=None):
-        log = open(self.where / f"{what}.log", "ab")
-        self.running[what] = subprocess.Popen(self.inside(host, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                              env=dict(os.environ, **(environment or {})), preexec_fn=die_with_parent)
-
-    def stop(self, what, how=signal.SIGKILL):
-        process = self.running.pop(what, None)
-        if process:
-            process.send_signal(how)
-            process.wait()
-
-    def wait_port(self, host, address, port):
-        end = time.monotonic() + 10
-        while subprocess.run(self.inside(host, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"), stderr=subprocess.DEVNULL).returncode:
-            if time.monotonic() > end:
-                raise Failed(f"nothing listens at {address}:{port}")
-            time.sleep(0.03)
-
-    def certificates(self, name=NAME, where="broker", date="2024-01-01 00:00:00"):
+    def certificates(self, where="broker"):
         """CA, certificate and accounts, older than any build and good for twenty years."""
-        run("env", f"MOORLINE_BROKER={name}:{BROKER}", *dated(date), TOP / "scripts/broker", self.where / where, PORT)
+        run("env", f"MOORLINE_BROKER={NAME}:{BROKER}", *dated(OLD), TOP / "scripts/broker", self.where / where, PORT)
 
-    def broker(self, where="broker"):
-        if not (self.where / where).exists():
-            self.certificates(where=where)
+    def broker(self):
+        if not (self.where / "broker").exists():
+            self.certificates()
         environment = {"MOORLINE_BROKER": f"{NAME}:{BROKER}", "MOORLINE_BROKER_MORE": self.more}
-        self.start("broker", self.net, TOP / "scripts/broker", self.where / where, PORT, "--run", environment=environment)
+        self.launch("broker", self.net, TOP / "scripts/broker", self.where / "broker", PORT, "--run", environment=environment)
         self.wait_port(self.net, BROKER, PORT)
 
-    def dns(self, *more, servers=(DNS1, DNS2), records=(BROKER,), local=("--local=/lab/",)):
+    def dns(self, *more, servers=(DNS1, DNS2), records=(BROKER,), local=("--local=/lab/",), what="dns"):
         """Name servers that know only what they are told; without `local` they refuse the rest."""
-        self.stop("dns")
+        self.stop(what)
         listen = [f"--listen-address={s}" for s in servers]
         record = ["--host-record=" + ",".join((NAME, *records))] if records else []
-        self.start("dns", self.net, "dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", *local, *record, *listen, *more,
-                   "--bind-interfaces", "--user=root", "--pid-file=")
+        self.launch(what, self.net, *DNSMASQ, *local, *record, *listen, *more)
+
+    def all(self):
+        """Name servers and broker, as they should be."""
+        self.dns()
+        self.broker()
+
+    def reconnect(self):
+        self.call("POST", "/v1/cloud/reconnect")
+
+    def wait_loss(self, patience=10):
+        self.wait("the loss", lambda: not self.is_online(), patience)
 
     def program(self, what, *arguments, host=None):
         """One of the lab's own programs, beside this file."""
-        self.start(what, host or self.net, "python3", TOP / "tests/lab" / f"{what}.py", *arguments)
+        self.launch(what, host or self.net, "python3", TOP / "tests/lab" / f"{what}.py", *arguments)
 
     # ---- the agent ----
 
     def start_agent(self):
         directory = self.where
-        login = self.login if self.login is not None else f'user = "nas"\npassword_file = "{directory}/broker/nas.password"'
-        text = CONFIG.format(url=self.url, dir=directory, login=login, cloud=self.cloud, clock=self.clock, backoff=self.backoff)
+        text = CONFIG.format(url=self.url, dir=directory, clock=self.clock)
         (directory / "agent.toml").write_text(text)
-        binary = os.environ.get("MOORLINE_LAB_BINARY", TOP / "target/release/moorline")
-        self.start("agent", self.nas, binary, "agent", "--config", directory / "agent.toml", environment=self.environment)
+        self.launch("agent", self.nas, BINARY, "agent", "--config", directory / "agent.toml", environment=self.environment)
         self.agent = self.running["agent"]
         end = time.monotonic() + 10
         while True:
@@ -238,11 +226,10 @@ class World:
         return len(os.listdir(f"/proc/{self.agent.pid}/fd"))
 
     def packets(self):
-        return int(run(*self.inside(self.nas, "cat", "/sys/class/net/eth0/statistics/tx_packets")))
+        return int(run(*self.within(self.nas, "cat", "/sys/class/net/eth0/statistics/tx_packets")))
 
     def close(self, keep):
-        for what in list(self.running):
-            self.stop(what)
+        self.stop_all()
         for host in (self.nas, self.router, self.net):
             run("ip", "netns", "del", host, check=False)
         shutil.rmtree(self.etc, ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from firmware import board
 
-from .netlab import die_with_parent
+from namespaces import die_with_parent
 
 PROMPT = b"/ # "
 # The console becomes a loop that runs one line and says how it ended.

@@ -1,25 +1,18 @@
 """The network around a guest: a namespace of its own with a tap device, dnsmasq for DHCP and for DNS, Mosquitto with TLS. Each
 can be late or go away. Nothing leaves the namespace."""
-import ctypes
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[2]
+from namespaces import DNSMASQ, TOP, Programs
+
 HOST, NAME, PORT = "10.77.0.1", "broker.lab", 8883
 
 
-def die_with_parent():
-    """Run in a new process: it ends when the one that started it does, however that ends (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-class Net:
+class Net(Programs):
     def __init__(self, name, where):
-        self.name, self.where, self.running = name, Path(where), {}
+        super().__init__(where)
+        self.name = name
         self.ip("netns", "add", name)
         self.ip("-n", name, *"link set lo up".split())
         made = os.environ.get("MOORLINE_NO_TUN") or subprocess.run(
@@ -43,19 +36,10 @@ class Net:
         subprocess.run(["ip", *words], check=True)
 
     def inside(self, *words):
-        """A command line that runs in the namespace; `ip` becomes the program, so its process is the program's."""
-        return ["ip", "netns", "exec", self.name, *map(str, words)]
+        return self.within(self.name, *words)
 
     def start(self, what, *words, environment=None):
-        log = open(self.where / f"{what}.log", "ab")
-        self.running[what] = subprocess.Popen(self.inside(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                              env=environment or dict(os.environ), preexec_fn=die_with_parent)
-
-    def stop(self, what):
-        process = self.running.pop(what, None)
-        if process:
-            process.kill()
-            process.wait()
+        self.launch(what, self.name, *words, environment=environment)
 
     def dhcp(self):
         self.start("dhcp", "dnsmasq", "-k", "--conf-file=/dev/null", "--port=0", "--interface=tap0", "--bind-interfaces", "--no-ping",
@@ -63,17 +47,12 @@ class Net:
                    f"--dhcp-leasefile={self.where}/leases", "--user=root", "--pid-file=")
 
     def dns(self):
-        self.start("dns", "dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--host-record={NAME},{HOST}", "--local=/lab/",
-                   f"--listen-address={HOST}", "--bind-interfaces", "--user=root", "--pid-file=")
+        self.start("dns", *DNSMASQ, f"--host-record={NAME},{HOST}", "--local=/lab/", f"--listen-address={HOST}")
 
     def broker(self):
         self.start("broker", TOP / "scripts/broker", self.where / "broker", PORT, "--run",
-                   environment=dict(os.environ, MOORLINE_BROKER=f"{NAME}:{HOST}"))
-        end = time.monotonic() + 10
-        while subprocess.run(self.inside("bash", "-c", f"exec 3<>/dev/tcp/{HOST}/{PORT}"), stderr=subprocess.DEVNULL).returncode:
-            if time.monotonic() > end:
-                raise TimeoutError("the broker does not start")
-            time.sleep(0.05)
+                   environment={"MOORLINE_BROKER": f"{NAME}:{HOST}"})
+        self.wait_port(self.name, HOST, PORT)
 
     def all(self):
         self.dhcp()
@@ -81,6 +60,5 @@ class Net:
         self.broker()
 
     def close(self):
-        for what in list(self.running):
-            self.stop(what)
+        self.stop_all()
         subprocess.run(["ip", "netns", "del", self.name], check=False)

@@ -13,7 +13,7 @@ from . import case
 @case(back_within=3)
 def frozen(w):
     """the process is stopped for forty seconds and goes on"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.agent.send_signal(signal.SIGSTOP)
     time.sleep(40)
@@ -24,13 +24,13 @@ def frozen(w):
 @case(doctor="box-resources", findings="box-resources", back_within=12)
 def no_descriptors(w):
     """the process runs out of file descriptors, then the broker is restarted"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.kept = Call(w.where / "control.sock", 25)
     w.get("/v1/cloud")
     limits = resource.prlimit(w.agent.pid, resource.RLIMIT_NOFILE)
     w.stop("broker")
-    w.wait("the loss", lambda: not w.is_online(), 10)
+    w.wait_loss()
     free = min(set(range(1000)) - {int(n) for n in os.listdir(f"/proc/{w.agent.pid}/fd")})
     resource.prlimit(w.agent.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
     w.broker()
@@ -43,7 +43,7 @@ def no_descriptors(w):
 @case(stays_online=True, back_within=1)
 def flood(w):
     """every topic of the NAS is flooded for ten seconds"""
-    w.dns(), w.broker()
+    w.all()
     yield
     nas = w.get("/v1/status")["nas"]["id"]
     password = (w.where / "broker/nas.password").read_text().strip()
@@ -52,7 +52,7 @@ def flood(w):
                    f"-t moorline/n/{nas}/{topic} -l'")
         (w.etc.parent / w.net).mkdir(exist_ok=True)
         (w.etc.parent / w.net / "resolv.conf").write_text("nameserver 198.51.100.53\n")
-        w.start(f"flood-{topic}", w.net, "bash", "-c", command)
+        w.launch(f"flood-{topic}", w.net, "bash", "-c", command)
     end = time.monotonic() + 10
     while time.monotonic() < end:
         began = time.monotonic()

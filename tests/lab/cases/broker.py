@@ -14,6 +14,38 @@ def fake(w, *words):
     w.wait_port(w.net, BROKER, PORT)
 
 
+def real(w):
+    """The broker is back in its place."""
+    w.stop("fakebroker")
+    w.broker()
+
+
+def replaced(w, hold, *words):
+    """For so long the fake broker stands in the real one's place."""
+    w.all()
+    yield
+    w.stop("broker")
+    fake(w, *words)
+    yield hold
+    real(w)
+
+
+def each_named(w, word, codes, said):
+    """The fake broker uses each of these reasons, one after the other, and each is named."""
+    w.all()
+    yield
+    w.stop("broker")
+    for code in codes:
+        fake(w, word, code)
+        w.reconnect()
+        w.wait(f"reason 0x{code:02x} is named", lambda c=code: f"(0x{c:02x})" in failure(w).get("detail", "") and said in failure(w)["detail"], 15)
+        if not failure(w).get("code"):
+            raise Failed(f"reason 0x{code:02x} has no finding")
+    yield 0
+    real(w)
+    w.reconnect()
+
+
 def failure(w):
     return w.get("/v1/cloud").get("last_failure") or {}
 
@@ -21,7 +53,7 @@ def failure(w):
 @case(doctor="broker-refused", findings="broker-refused", back_within=12)
 def broker_restart(w):
     """the broker is killed and started again"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.stop("broker")
     yield 5
@@ -31,60 +63,36 @@ def broker_restart(w):
 @case(doctor="broker-silent", findings="broker-silent", back_within=20)
 def broker_mute(w):
     """in the broker's place something accepts connections and says nothing"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    fake(w, "mute")
-    yield 12
-    w.stop("fakebroker")
-    w.broker()
+    yield from replaced(w, 12, "mute")
 
 
 @case(doctor="broker-closed", findings="broker-closed", back_within=20)
 def broker_closes(w):
     """in the broker's place something hangs up on every login"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    fake(w, "close")
-    yield 8
-    w.stop("fakebroker")
-    w.broker()
+    yield from replaced(w, 8, "close")
 
 
 @case(doctor="tls-failed", findings="tls-failed", back_within=12)
 def tls_1_2_only(w):
     """the broker speaks only TLS 1.2"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    fake(w, "tls12")
-    yield 5
-    w.stop("fakebroker")
-    w.broker()
+    yield from replaced(w, 5, "tls12")
 
 
 @case(doctor="broker-credentials-refused", findings="broker-credentials-refused", back_within=70)
 def bad_password(w):
     """the broker says that user name or password is wrong"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    fake(w, "refuse", 0x86)
-    yield 6
-    w.stop("fakebroker")
-    w.broker()
-    w.call("POST", "/v1/cloud/reconnect")
+    yield from replaced(w, 6, "refuse", 0x86)
+    w.reconnect()
 
 
 @case(doctor="session-unstable", findings="session-unstable", lasting="session-unstable", back_within=12)
 def broker_flapping(w):
     """the broker goes away four times, five seconds up and three down"""
-    w.dns(), w.broker()
+    w.all()
     yield
     for _ in range(4):
         w.stop("broker")
-        w.wait("the loss", lambda: not w.is_online(), 10)
+        w.wait_loss()
         w.broker()
         w.wait("the session", w.is_online, 15)
     yield 0
@@ -93,35 +101,13 @@ def broker_flapping(w):
 @case(doctor="broker-rejected broker-busy broker-protocol-error", back_within=70)
 def refusals(w):
     """the broker refuses the login with each reason of MQTT 5, one after the other"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    for code in REFUSALS:
-        fake(w, "refuse", code)
-        w.call("POST", "/v1/cloud/reconnect")
-        w.wait(f"reason 0x{code:02x} is named", lambda c=code: f"(0x{c:02x})" in failure(w).get("detail", "") and "refused the login" in failure(w)["detail"], 15)
-        if not failure(w).get("code"):
-            raise Failed(f"reason 0x{code:02x} has no finding")
-    yield 0
-    w.stop("fakebroker")
-    w.broker()
-    w.call("POST", "/v1/cloud/reconnect")
+    yield from each_named(w, "refuse", REFUSALS, "refused the login")
 
 
 @case(back_within=70, lasting="session-unstable identity-cloned")
 def endings(w):
     """the broker ends a good session with each reason of MQTT 5, one after the other"""
-    w.dns(), w.broker()
-    yield
-    w.stop("broker")
-    for code in ENDS:
-        fake(w, "end", code)
-        w.call("POST", "/v1/cloud/reconnect")
-        w.wait(f"reason 0x{code:02x} is named", lambda c=code: f"(0x{c:02x})" in failure(w).get("detail", "") and "ended the session" in failure(w)["detail"], 15)
-    yield 0
-    w.stop("fakebroker")
-    w.broker()
-    w.call("POST", "/v1/cloud/reconnect")
+    yield from each_named(w, "end", ENDS, "ended the session")
 
 
 @case(back_within=1, stays_online=True)
@@ -138,14 +124,13 @@ def server_keepalive(w):
 @case(doctor="broker-protocol-error session-unstable", findings="broker-protocol-error session-unstable", lasting="session-unstable", back_within=15)
 def large_message(w):
     """the broker sends a message larger than was agreed"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.stop("broker")
     fake(w, "large")
     w.wait("it is named", lambda: failure(w).get("code") == "broker-protocol-error", 15)
     yield 3
-    w.stop("fakebroker")
-    w.broker()
+    real(w)
 
 
 @case(up_within=6, stays_online=True, back_within=1)
@@ -165,6 +150,6 @@ def websocket(w):
     w.url = f"wss://{NAME}/mqtt"
     w.more = f"listener 443 {BROKER}\ncafile DIR/ca.pem\ncertfile DIR/server.pem\nkeyfile DIR/server.key\nprotocol websockets"
     w.drop("iifname lan tcp dport != 443")
-    w.dns(), w.broker()
+    w.all()
     yield
     yield 3

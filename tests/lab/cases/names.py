@@ -1,5 +1,5 @@
 """Name servers that are silent, wrong or lie."""
-from world import DNS1, DNS2, PORTAL, run
+from world import DNS1, DNS2, PORTAL
 
 from . import case
 
@@ -9,7 +9,7 @@ def dns_first_silent(w):
     """the first name server says nothing, the second is good"""
     w.resolv(DNS1, DNS2)
     w.drop(f"ip daddr {DNS1} udp dport 53")
-    w.dns(), w.broker()
+    w.all()
     yield
     yield 1
 
@@ -19,8 +19,7 @@ def dns_first_refuses(w):
     """the first name server refuses, the second is good"""
     w.resolv(DNS1, DNS2)
     w.dns(servers=(DNS2,))
-    w.start("refusing", w.net, "dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--listen-address={DNS1}", "--bind-interfaces", "--user=root",
-            "--pid-file=")
+    w.dns(servers=(DNS1,), records=(), local=(), what="refusing")
     w.broker()
     yield
     yield 1
@@ -31,7 +30,7 @@ def dns_all_silent(w):
     """no name server answers, from the start"""
     w.resolv(DNS1, DNS2)
     w.drop("udp dport 53")
-    w.dns(), w.broker()
+    w.all()
     yield
     yield 8
     w.pass_all()
@@ -40,17 +39,17 @@ def dns_all_silent(w):
 @case(doctor="dns-server-silent", stays_online=False, back_within=12)
 def dns_silent_memory(w):
     """no name server answers after a broker restart; the last address is used"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.drop("udp dport 53")
     w.stop("broker")
-    w.wait("the loss", lambda: not w.is_online(), 10)
+    w.wait_loss()
     w.broker()
     w.wait("the session by the last address", w.is_online, 25)
     w.wait("its finding", lambda: "dns-name-from-memory" in w.codes(), 10)
     yield 1
     w.pass_all()
-    w.call("POST", "/v1/cloud/reconnect")
+    w.reconnect()
 
 
 @case(doctor="dns-server-silent", comes_up=False, back_within=8)
@@ -58,7 +57,7 @@ def dns_silent_override(w):
     """all name servers of the system are silent, the owner sets one of his own"""
     w.resolv(DNS1)
     w.drop(f"ip daddr {DNS1} udp dport 53")
-    w.dns(), w.broker()
+    w.all()
     yield
     w.call("PATCH", "/v1/cloud", {"dns": [DNS2]})
     w.wait("the session by the owner's server", w.is_online, 10)
@@ -98,7 +97,7 @@ def dns_rewritten(w):
 @case(doctor="captive-portal", findings="tls-unknown-issuer", comes_up=False, back_within=12)
 def captive_portal(w):
     """the router leads every connection to a portal until somebody logs in"""
-    w.dns(), w.broker()
+    w.all()
     w.program("portal", PORTAL)
     w.nft(f"add rule ip nat pre iifname lan meta l4proto tcp dnat to {PORTAL}")
     w.drop("meta l4proto tcp", "ip6")
@@ -106,4 +105,4 @@ def captive_portal(w):
     yield 6
     w.pass_all()
     # Connections that were led astray stay so in the router's table; it forgets them when it lets the NAS in.
-    run(*w.inside(w.router, "conntrack", "-F"), check=False)
+    w.forget()

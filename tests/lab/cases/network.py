@@ -1,35 +1,35 @@
 """Link, address, route, and the ways packets get lost."""
-from world import BROKER, BROKER6, NAS, PORT, run
+from world import BROKER, BROKER6, NAS, PORT
 
 from . import case
+
+
+def pulled(w, hold):
+    """The cable is out for so long."""
+    w.all()
+    yield
+    w.ip(w.router, "link set lan down")
+    yield hold
+    w.ip(w.router, "link set lan up")
+    w.routes()
 
 
 @case(doctor="link-down", findings="link-down", back_within=2)
 def link_down_4s(w):
     """the cable is pulled for four seconds"""
-    w.dns(), w.broker()
-    yield
-    w.ip(w.router, "link set lan down")
-    yield 4
-    w.ip(w.router, "link set lan up")
-    w.routes()
+    yield from pulled(w, 4)
 
 
 @case(doctor="link-down", findings="link-down", back_within=2)
 def link_down_40s(w):
     """the cable is pulled for forty seconds"""
-    w.dns(), w.broker()
-    yield
-    w.ip(w.router, "link set lan down")
-    yield 40
-    w.ip(w.router, "link set lan up")
-    w.routes()
+    yield from pulled(w, 40)
 
 
 @case(doctor="address-missing", findings="address-missing", back_within=2)
 def address_gone(w):
     """the NAS has a link and no address, as with a router that gives none"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.ip(w.nas, "addr flush dev eth0 scope global")
     yield 8
@@ -41,7 +41,7 @@ def address_gone(w):
 @case(back_within=2)
 def address_changed(w):
     """the NAS gets another address, the old one is gone"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.ip(w.nas, f"addr del {NAS}/24 dev eth0")
     w.ip(w.nas, "addr add 192.168.77.20/24 dev eth0")
@@ -53,11 +53,11 @@ def address_changed(w):
 @case(doctor="route-missing", findings="route-missing", back_within=2)
 def route_gone(w):
     """the default route is taken away and put back"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.ip(w.nas, "route del default")
     w.ip(w.nas, "-6 route del default")
-    w.wait("the loss", lambda: not w.is_online(), 15)
+    w.wait_loss(15)
     yield 4
     w.routes()
 
@@ -65,11 +65,11 @@ def route_gone(w):
 @case(doctor="broker-unreachable", findings="broker-silent broker-unreachable", back_within=25)
 def half_open(w):
     """packets of the connection vanish both ways, without a word"""
-    w.dns(), w.broker()
+    w.all()
     yield
     w.drop(f"ip daddr {BROKER} tcp dport {PORT}")
     w.drop(f"ip saddr {BROKER} tcp sport {PORT}")
-    w.wait("the loss", lambda: not w.is_online(), 30)
+    w.wait_loss(30)
     yield 6
     w.pass_all()
 
@@ -77,12 +77,14 @@ def half_open(w):
 @case(doctor="broker-silent", back_within=25)
 def nat_expired(w):
     """the router forgets the connection; packets from the broker find no way in"""
-    w.dns(), w.broker()
+    w.all()
     w.nft("add chain ip nat guard { type filter hook forward priority 10; }", "add rule ip nat guard iifname wan ct state new drop",
           "add rule ip nat guard iifname lan tcp flags & (syn | ack) == ack ct state new drop")
     yield
-    run(*w.inside(w.router, "conntrack", "-F"), check=False)
-    w.wait("the loss", lambda: not w.is_online(), 30)
+    w.forget()
+    # An entry that was just being renewed outlives the flush.
+    w.wait("the router has forgotten", lambda: f"dport={PORT}" not in w.forget(), 5)
+    w.wait_loss(30)
     yield 0
 
 
@@ -111,7 +113,7 @@ def ipv4_black_hole(w):
 def slow_way(w):
     """every connection takes more than a second to open: each first packet is lost"""
     w.drop(f"ip daddr {BROKER} tcp flags & (syn | ack) == syn numgen inc mod 2 == 0")
-    w.dns(), w.broker()
+    w.all()
     yield
     yield 1
 
@@ -120,6 +122,6 @@ def slow_way(w):
 def loss_10_percent(w):
     """every tenth packet is lost in both directions"""
     w.drop("numgen random mod 100 < 10")
-    w.dns(), w.broker()
+    w.all()
     yield
     yield 25

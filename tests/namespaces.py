@@ -1,0 +1,50 @@
+"""Programs in network namespaces: what the QEMU bench and the fault lab have in common."""
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+# A name server that knows only what it is told.
+DNSMASQ = ("dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces", "--user=root", "--pid-file=")
+
+
+def die_with_parent():
+    """Run in a new process: it ends when the one that started it does, however that ends (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Programs:
+    """Those that a test has started, by name; their logs are in `where`."""
+
+    def __init__(self, where):
+        self.where, self.running = Path(where), {}
+
+    @staticmethod
+    def within(host, *words):
+        """A command line that runs in the namespace; `ip` becomes the program, so its process is the program's."""
+        return ["ip", "netns", "exec", host, *map(str, words)]
+
+    def launch(self, what, host, *words, environment=None):
+        log = open(self.where / f"{what}.log", "ab")
+        self.running[what] = subprocess.Popen(self.within(host, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                              env=dict(os.environ, **(environment or {})), preexec_fn=die_with_parent)
+
+    def stop(self, what):
+        process = self.running.pop(what, None)
+        if process:
+            process.kill()
+            process.wait()
+
+    def stop_all(self):
+        for what in list(self.running):
+            self.stop(what)
+
+    def wait_port(self, host, address, port):
+        end = time.monotonic() + 10
+        while subprocess.run(self.within(host, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"), stderr=subprocess.DEVNULL).returncode:
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing listens at {address}:{port}")
+            time.sleep(0.05)

@@ -284,6 +284,7 @@ impl Agent {
             return Err(self.why_not_online());
         }
         let now = self.now().mono;
+        self.clone_forgiven = true;
         self.session.handle_reconnect(now, &mut self.random);
         self.drive_session();
         Ok(Response::json(&self.cloud_view()))

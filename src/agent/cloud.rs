@@ -289,8 +289,10 @@ impl Agent {
     /// Somebody says that this NAS is alive. If an earlier session of this run said so last and it is another run now, a second
     /// box has this identity: some brokers end the older session without a word, so this is how clones are told.
     fn presence_seen(&mut self, payload: &[u8]) {
-        let other = presence::instance_of(payload).filter(|run| *run != self.instance);
-        if other.is_some() && self.session.counters().connects > 1 {
+        let Some(run) = presence::instance_of(payload) else { return };
+        // The broker keeps what a clone said last. In a session that the owner asked for that is history.
+        let is_history = std::mem::take(&mut self.clone_forgiven);
+        if run != self.instance && !is_history && self.session.counters().connects > 1 {
             let now = self.now().mono;
             self.session.handle_failed(now, Cause::Ended(TAKEN_OVER), &mut self.random);
         }

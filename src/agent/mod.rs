@@ -62,6 +62,9 @@ pub struct Agent {
     watchdog: Watchdog,
     losses: Losses,
     instance: Instance,
+    /// The owner asked for a new session: the presence that the broker has kept is not held against it. A clone that still
+    /// runs shows itself by the next one.
+    clone_forgiven: bool,
     time: time::Question,
     doctor: doctor::Round,
     transport: Transport,

@@ -118,6 +118,7 @@ impl Agent {
             events: super::events::Events::default(),
             losses: Losses::default(),
             instance: Instance(u32::from_le_bytes(crate::random::bytes(&mut random))),
+            clone_forgiven: false,
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),
             knocks: cloud::KnockLimit::default(),

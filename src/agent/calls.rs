@@ -342,7 +342,8 @@ impl Agent {
         self.vault
             .start_afresh(&mut self.random)
             .map_err(|error| Refused::new(Fault::StoreReadOnly, error.to_string()))?;
-        self.tracker.clear(crate::health::finding::Code::StoreCorrupt, "");
+        let now = self.now().mono;
+        self.tracker.clear_where(now, |f| f.code == crate::health::finding::Code::StoreCorrupt);
         self.show_faults();
         let plan: Planned<usize> = plan::reset_pairings(self.vault.ledger());
         self.commit(plan)?;

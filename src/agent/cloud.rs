@@ -18,7 +18,7 @@ use crate::session::io::dns::Overrides;
 use crate::session::io::network;
 use crate::session::machine::Action;
 use crate::session::online::PRESENCE_LEASE;
-use crate::session::packet::Will;
+use crate::session::packet::{Inbound, Will};
 use crate::session::presence;
 use crate::session::reach::Reach;
 use crate::session::record::{Phase, Transition};
@@ -85,7 +85,12 @@ impl Agent {
                 let will = Will { topic: self.session.topics().presence(), payload, delay_s: 0 };
                 self.session.handle_connected(now, will);
             }
-            Report::Packet(packet) => self.session.handle_packet(now, packet, &mut self.random),
+            Report::Packet(packet) => {
+                if matches!(packet, Inbound::Message { .. }) {
+                    self.inflow.handle_message(now);
+                }
+                self.session.handle_packet(now, packet, &mut self.random);
+            }
             Report::Failed(cause) => {
                 let no_way = matches!(cause, Cause::Unreachable(_));
                 self.session.handle_failed(now, cause, &mut self.random);
@@ -222,9 +227,8 @@ impl Agent {
             | Phase::Mqtt
             | Phase::Subscribing
             | Phase::Waiting => {
-                self.tracker.clear(Code::LinkDown, "");
-                self.tracker.clear(Code::AddressMissing, "");
-                self.tracker.clear(Code::RouteMissing, "");
+                let cuts = [Code::LinkDown, Code::AddressMissing, Code::RouteMissing];
+                self.tracker.clear_where(now.mono, |f| cuts.contains(&f.code));
             }
         }
         let is_cut = matches!(transition.to, Phase::NoLink | Phase::NoAddress | Phase::NoRoute);
@@ -267,9 +271,18 @@ impl Agent {
         self.hold(many.is_some(), Code::SessionUnstable, &many.unwrap_or_default(), now);
     }
 
+    /// Whether somebody floods the NAS.
+    pub(super) fn look_at_inflow(&mut self) {
+        let now = self.now().mono;
+        self.inflow.handle_timeout(now);
+        let flood = self.inflow.flood();
+        self.hold(flood.is_some(), Code::MessageFlood, &flood.unwrap_or_default(), now);
+    }
+
     /// One cause at a time: a new one takes the place of the last.
     fn clear_session_findings(&mut self, but: Option<Code>) {
-        self.tracker.clear_where(|f| {
+        let now = self.now().mono;
+        self.tracker.clear_where(now, |f| {
             let session =
                 (Code::LinkDown..=Code::BoxResources).contains(&f.code) || f.code == Code::IdentityCloned;
             session && Some(f.code) != but

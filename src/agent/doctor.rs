@@ -54,6 +54,11 @@ impl Agent {
             confirmed: self.session.confirmed().map(|at| now.since(at)),
             last_failure: self.session.last_failure().cloned(),
             unstable: self.losses.many(now),
+            lost: self.session.history().last_loss().map(|(at, cause)| (now.since(at), cause.clone())),
+            stopped: self.session.last_pause().map(|(at, long)| (now.since(at), long)),
+            flooded: self.inflow.flood(),
+            level: self.session.welcome().map(|w| w.level),
+            packets: self.transport.packets(),
         };
         Patient {
             servers: self.overrides().servers,

@@ -31,6 +31,7 @@ use crate::pairing::budget::Budget;
 use crate::pairing::desk::Desk;
 use crate::pairing::plan::Planned;
 use crate::pairing::presence::LastSeen;
+use crate::session::inflow::Inflow;
 use crate::session::io::Transport;
 use crate::session::losses::Losses;
 use crate::session::machine::Machine;
@@ -61,6 +62,7 @@ pub struct Agent {
     session: Machine,
     watchdog: Watchdog,
     losses: Losses,
+    inflow: Inflow,
     instance: Instance,
     /// The owner asked for a new session: the presence that the broker has kept is not held against it. A clone that still
     /// runs shows itself by the next one.
@@ -105,7 +107,7 @@ impl Agent {
             self.tracker.raise(Code::WriteBudget, "", "the daily budget of flash writes is spent", now.mono);
             return Err(Unwritten::Budget);
         }
-        self.tracker.clear(Code::WriteBudget, "");
+        self.tracker.clear_where(now.mono, |f| f.code == Code::WriteBudget);
         // Only a trusted time is worth keeping.
         let floor = now.wall.known();
         let vault = &mut self.vault;

@@ -156,7 +156,13 @@ impl Agent {
         }
         let disabled =
             self.config.cloud.is_some() && self.vault.corruption().is_none() && !self.wants_session();
-        self.hold(disabled, Code::CloudDisabled, "switched off by the owner or the configuration", now.mono);
+        if disabled {
+            let evidence = "switched off by the owner or the configuration";
+            self.hold(true, Code::CloudDisabled, evidence, now.mono);
+        } else {
+            self.tracker.clear_where(now.mono, |f| f.code == Code::CloudDisabled);
+        }
+        self.look_at_inflow();
         self.drive_session();
         self.tell_removed_if_online();
         self.tell_findings();
@@ -178,6 +184,7 @@ impl Agent {
         let all = [
             self.session.poll_timeout().map(until),
             self.tracker.poll_timeout().map(until),
+            self.inflow.poll_timeout().map(until),
             expiry,
             notify::watchdog_interval(),
             self.is_array_busy().then_some(PROGRESS_EVERY),

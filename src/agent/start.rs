@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::pairing::budget::Budget;
 use crate::pairing::desk::Desk;
 use crate::pairing::presence::LastSeen;
+use crate::session::inflow::Inflow;
 use crate::session::io::{Endpoint, Transport};
 use crate::session::losses::Losses;
 use crate::session::machine::{Machine, Settings};
@@ -117,6 +118,7 @@ impl Agent {
             seen: LastSeen::default(),
             events: super::events::Events::default(),
             losses: Losses::default(),
+            inflow: Inflow::default(),
             instance: Instance(u32::from_le_bytes(crate::random::bytes(&mut random))),
             clone_forgiven: false,
             time: super::time::Question::default(),

@@ -5,6 +5,7 @@ use crate::board::description::Description;
 use crate::control::api;
 use crate::control::route::Personal;
 use crate::hardware::bay;
+use crate::health::past::Ended;
 use crate::health::tracker::Finding;
 use crate::pairing::plan::remaining;
 use crate::pairing::record::{Device, DeviceState, User};
@@ -22,6 +23,21 @@ pub(super) fn finding(finding: &Finding, now: Mono) -> api::Finding {
         evidence: finding.evidence.as_str().to_owned(),
         remedy: entry.remedy,
         since_s: now.since(finding.since).as_secs(),
+        times: finding.times,
+    }
+}
+
+fn past_finding(ended: &Ended, now: Mono) -> api::PastFinding {
+    let entry = ended.code.entry();
+    api::PastFinding {
+        code: entry.name,
+        severity: entry.severity.name(),
+        title: entry.title,
+        subject: ended.subject.as_str().to_owned(),
+        evidence: ended.evidence.as_str().to_owned(),
+        began_ago_s: now.since(ended.since).as_secs(),
+        ended_ago_s: now.since(ended.until).as_secs(),
+        times: ended.times,
     }
 }
 
@@ -214,6 +230,7 @@ impl Agent {
                 erases: counters.erases,
             },
             findings,
+            past_findings: self.tracker.past(now.mono).map(|ended| past_finding(ended, now.mono)).collect(),
         }
     }
 

@@ -91,7 +91,7 @@ impl Agent {
                 self.tracker.raise(code, "", evidence, now);
             }
         } else if self.tracker.holds(code) {
-            self.tracker.clear(code, "");
+            self.tracker.subside(code, "", now);
         }
     }
 
@@ -102,7 +102,8 @@ impl Agent {
         let known = std::mem::replace(&mut self.arrays, fresh);
         let now = self.now();
         for gone in known.iter().filter(|k| !self.arrays.iter().any(|a| a.name == k.name)) {
-            self.tracker.clear_where(|f| ARRAY_CODES.contains(&f.code) && f.subject.as_str() == gone.name);
+            self.tracker
+                .clear_where(now.mono, |f| ARRAY_CODES.contains(&f.code) && f.subject.as_str() == gone.name);
             log::info!("array {}: gone, it was {}", gone.name, gone.state.name());
             let event = ArrayEvent { array: gone.name.clone(), state: GONE, before: gone.state.name() };
             self.events.push(&now, "array", &event);
@@ -137,7 +138,7 @@ impl Agent {
         };
         let attention = (!array.notes.is_empty() && code.is_none()).then_some(Code::ArrayAttention);
         let holds = [code, attention];
-        self.tracker.clear_where(|f| {
+        self.tracker.clear_where(now, |f| {
             f.subject.as_str() == array.name
                 && ARRAY_CODES.contains(&f.code)
                 && !holds.contains(&Some(f.code))

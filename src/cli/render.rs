@@ -23,6 +23,9 @@ fn span(value: &Value, key: &str) -> Option<String> {
     number(value, key).map(|s| Span(Duration::from_secs(s)).to_string())
 }
 
+/// Findings of the last day that are listed.
+const PAST_SHOWN: usize = 6;
+
 /// Columns as wide as their widest cell.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -79,7 +82,33 @@ pub fn status(status: &Value) -> String {
     for finding in findings {
         out += &finding_block(finding);
     }
+    let past = list(status, "past_findings");
+    if !past.is_empty() {
+        out += "\nWhat was in the last day\n";
+        out += &table(&past.iter().take(PAST_SHOWN).map(past_row).collect::<Vec<_>>());
+    }
+    if past.len() > PAST_SHOWN {
+        out += &format!("  and {} more; `moorline status --json` has them all\n", past.len() - PAST_SHOWN);
+    }
     out
+}
+
+fn past_row(past: &Value) -> Vec<String> {
+    let times = number(past, "times").filter(|t| *t > 1).map(|t| format!(", {t} times")).unwrap_or_default();
+    let ended = span(past, "ended_ago_s").unwrap_or_default();
+    let lasted =
+        number(past, "began_ago_s").zip(number(past, "ended_ago_s")).map(|(b, e)| b.saturating_sub(e));
+    let lasted = lasted.map(|s| Span(Duration::from_secs(s)).to_string()).unwrap_or_default();
+    vec![
+        format!("  {}{}", text(past, "title"), of_subject(past)),
+        format!("for {lasted}{times}, over since {ended}"),
+    ]
+}
+
+/// What it is about, in brackets, where there can be several.
+fn of_subject(finding: &Value) -> String {
+    let subject = text(finding, "subject");
+    if subject.is_empty() { String::new() } else { format!(" ({subject})") }
 }
 
 fn cloud_line(cloud: &Value) -> String {
@@ -99,11 +128,12 @@ fn cloud_line(cloud: &Value) -> String {
 }
 
 fn finding_block(finding: &Value) -> String {
-    let subject = text(finding, "subject");
-    let subject = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
+    let subject = of_subject(finding);
+    let times = number(finding, "times").filter(|t| *t > 1);
+    let times = times.map(|t| format!(", has come {t} times")).unwrap_or_default();
     let since = span(finding, "since_s").unwrap_or_default();
     format!(
-        "  {}: {}{subject}, for {since} [{}]\n{}{}",
+        "  {}: {}{subject}, for {since}{times} [{}]\n{}{}",
         text(finding, "severity"),
         text(finding, "title"),
         text(finding, "code"),

@@ -29,6 +29,8 @@ pub struct Status {
     pub store: Store,
     /// What wants attention, most important first.
     pub findings: Vec<Finding>,
+    /// What wanted attention in the last day and is over, the latest first.
+    pub past_findings: Vec<PastFinding>,
 }
 
 /// The box.
@@ -215,6 +217,30 @@ pub struct Finding {
     pub remedy: &'static str,
     /// How long it has held.
     pub since_s: u64,
+    /// How often it has come; more than once only for one that comes and goes, which is shown until it stays away.
+    pub times: u16,
+}
+
+/// Something that is over.
+#[derive(Clone, Debug, Serialize)]
+pub struct PastFinding {
+    /// Stable name.
+    pub code: &'static str,
+    /// `info`, `warning` or `error`.
+    pub severity: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it was about, where there can be several.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// What was seen last.
+    pub evidence: String,
+    /// How long ago it came first.
+    pub began_ago_s: u64,
+    /// How long ago it went last.
+    pub ended_ago_s: u64,
+    /// How often it came in between.
+    pub times: u16,
 }
 
 /// An md array.

@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use crate::clock::Confidence;
 use crate::session::cause::Cause;
-use crate::session::packet::Welcome;
+use crate::session::packet::{Level, Welcome};
 use crate::session::reach::Reach;
+use crate::session::record::Packets;
 use crate::session::resolve::Verdict;
 use crate::units::UnixSeconds;
 
@@ -56,6 +57,16 @@ pub struct Session {
     pub last_failure: Option<Cause>,
     /// What breaks again and again.
     pub unstable: Option<String>,
+    /// The last loss: how long ago, and why.
+    pub lost: Option<(Duration, Cause)>,
+    /// The last time that nobody was there to handle what was due: how long ago, and for how long.
+    pub stopped: Option<(Duration, Duration)>,
+    /// Somebody sends too many messages.
+    pub flooded: Option<String>,
+    /// The protocol, while online.
+    pub level: Option<Level>,
+    /// What the kernel counts of its connection.
+    pub packets: Option<Packets>,
 }
 
 /// What the router says of its own address.
@@ -67,6 +78,8 @@ pub enum Router {
     Mute,
     /// It answered, but opens nothing: its words.
     Refuses(String),
+    /// It opens ports by this protocol, which does not tell the address beforehand.
+    Speaks(&'static str),
     /// It has this address on its other side, by this protocol.
     Outside(Ipv4Addr, &'static str),
 }
@@ -98,6 +111,8 @@ pub struct Facts {
     pub told: Option<UnixSeconds>,
     /// TCP to each address.
     pub tcp: Vec<(SocketAddr, Result<Duration, Cause>)>,
+    /// TCP to the first of those that opened, some times more.
+    pub again: Vec<Result<Duration, Cause>>,
     /// TCP to an address that no machine has (RFC 5737) was opened: somebody answers for everybody.
     pub everybody_answers: bool,
     /// Whether the broker is spoken to by TLS.
@@ -108,6 +123,15 @@ pub struct Facts {
     pub session: Session,
     /// The router's own address.
     pub router: Router,
+    /// Who stands behind the router on the way to the broker, if it says so.
+    pub second_hop: Option<Ipv4Addr>,
     /// Each service's name and address, and whether TCP was opened to it.
     pub services: Vec<(String, SocketAddr, Result<Duration, Cause>)>,
+}
+
+impl Facts {
+    /// The address that opened fastest, and how long it took.
+    pub fn fastest(&self) -> Option<(Duration, SocketAddr)> {
+        self.tcp.iter().filter_map(|(a, r)| r.as_ref().ok().map(|took| (*took, *a))).min()
+    }
 }

@@ -3,4 +3,5 @@
 pub mod check;
 pub mod facts;
 pub mod io;
+mod own_session;
 pub mod verdict;

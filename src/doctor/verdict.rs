@@ -5,16 +5,19 @@ use core::time::Duration;
 
 use super::check::{Check, Diagnosis, Standing, Step};
 use super::facts::{Facts, Login, NameServer, Origin, Router};
+use super::own_session::{self, of_level};
 use crate::clock::{Confidence, WRONG_BY};
 use crate::health::finding::Code;
 use crate::portmap::address::{self, classify};
-use crate::session::cause::{Cause, TAKEN_OVER, TlsFault};
+use crate::session::cause::{Cause, TlsFault};
 use crate::session::packet::Level;
 use crate::session::reach::{Cut, Reach};
 use crate::session::resolve::Verdict;
 
 /// TCP that takes longer than this to open is slow: half way around the earth and back is 0.4 s.
 const SLOW: Duration = Duration::from_millis(1000);
+/// What a connection takes longer if its first packet is lost, with some room for a busy box.
+const REPEAT_AFTER: Duration = Duration::from_millis(900);
 /// A clock so far ahead of this software is more likely wrong than the software that old.
 const AHEAD: u64 = 5 * 365 * 24 * 3600;
 
@@ -198,6 +201,7 @@ fn tcp(facts: &Facts, lines: &mut Lines) {
     let of = |v6: bool| facts.tcp.iter().filter(move |(a, _)| a.is_ipv6() == v6);
     let works = |v6: bool| of(v6).any(|(_, r)| r.is_ok());
     let any = works(true) || works(false);
+    let first = facts.fastest().map(|(_, address)| address);
     // Without an address of a family of its own, the NAS cannot use it, and need not.
     let own = |v6: bool| facts.addresses.iter().any(|a| a.is_ipv6() == v6 && !a.is_loopback());
     for (step, v6) in steps {
@@ -213,9 +217,11 @@ fn tcp(facts: &Facts, lines: &mut Lines) {
             tried.iter().filter_map(|(a, r)| r.as_ref().ok().map(|took| (a, took))).min_by_key(|(_, t)| **t);
         if let Some((address, took)) = best {
             let ms = u64::try_from(took.as_millis()).ok();
-            let slow = *took > SLOW;
+            let lossy = late(facts, *took).filter(|_| first == Some(*address));
+            let slow = *took > SLOW || lossy.is_some();
             let standing = if slow { Standing::Warn(Code::NetworkSlow) } else { Standing::Pass };
-            let detail = format!("{} opened in {} ms", address.ip(), took.as_millis());
+            let lossy = lossy.unwrap_or_default();
+            let detail = format!("{} opened in {} ms{lossy}", address.ip(), took.as_millis());
             lines.add_of(step, String::new(), standing, detail, ms);
             continue;
         }
@@ -232,6 +238,18 @@ fn tcp(facts: &Facts, lines: &mut Lines) {
             lines.add(step, Standing::Skip, detail);
         }
     }
+}
+
+/// Of several connections to one address, those that took so much longer than the fastest that a packet must have been lost:
+/// the first repetition comes after a second (RFC 6298, 2.1).
+fn late(facts: &Facts, fastest: Duration) -> Option<String> {
+    let fastest = facts.again.iter().flatten().min().map_or(fastest, |f| fastest.min(*f));
+    let is_late = |r: &&Result<Duration, Cause>| !matches!(r, Ok(took) if *took < fastest + REPEAT_AFTER);
+    let late = facts.again.iter().filter(is_late).count();
+    let tried = facts.again.len();
+    (late > 0).then(|| {
+        format!("; {late} of {tried} more lost a packet on the way and took a second longer, or never opened")
+    })
 }
 
 fn told_tcp(address: IpAddr, result: &Result<Duration, Cause>) -> String {
@@ -252,8 +270,10 @@ fn login(facts: &Facts, lines: &mut Lines) {
         // The session itself is the better proof, and is not disturbed.
         for step in names {
             if lines.reaches(step) {
-                let detail = format!("the session is online, confirmed {} s ago", ago.as_secs());
-                lines.add(step, Standing::Pass, detail);
+                let level = facts.session.level.filter(|_| step == Step::Broker);
+                let mqtt = level.map(|l| format!(" by MQTT {}", l.name())).unwrap_or_default();
+                let detail = format!("the session is online{mqtt}, confirmed {} s ago", ago.as_secs());
+                lines.add(step, level.map_or(Standing::Pass, of_level), detail);
             }
         }
         return;
@@ -284,7 +304,7 @@ fn login_step(facts: &Facts, step: Step) -> (Standing, String) {
         }
         (Login::Taken(welcome, _), Step::Broker) => {
             let lower = if welcome.level == Level::V311 { ", which does not know MQTT 5" } else { "" };
-            pass(&format!("an MQTT {} broker answers{lower}", welcome.level.name()))
+            (of_level(welcome.level), format!("an MQTT {} broker answers{lower}", welcome.level.name()))
         }
         (Login::Tls(cause) | Login::Mqtt(cause), Step::Credentials) => {
             (failed(cause, Code::BrokerNotAuthorized), cause.to_string())
@@ -308,23 +328,7 @@ const fn is_about_account(cause: &Cause) -> bool {
 }
 
 fn session(facts: &Facts, lines: &mut Lines) {
-    let session = &facts.session;
-    let clone = Cause::Ended(TAKEN_OVER);
-    let (standing, detail) = match (&session.confirmed, &session.last_failure) {
-        (_, Some(cause)) if *cause == clone => (Standing::Fail(Code::IdentityCloned), cause.to_string()),
-        (None, Some(cause @ Cause::Box(_))) => (Standing::Fail(Code::BoxResources), cause.to_string()),
-        _ if session.unstable.is_some() => {
-            (Standing::Warn(Code::SessionUnstable), session.unstable.clone().unwrap_or_default())
-        }
-        (Some(ago), _) => (Standing::Pass, format!("online, confirmed {} s ago", ago.as_secs())),
-        (None, _) if !session.wanted => (Standing::Skip, "switched off, or no agent runs".to_owned()),
-        // The steps before have passed by now, or have named the cause.
-        (None, Some(cause)) => match (lines.broken, cause.finding()) {
-            (None, Some(code)) => (Standing::Warn(code), format!("not online yet; the last time: {cause}")),
-            _ => (Standing::Skip, format!("not online: {cause}")),
-        },
-        (None, None) => (Standing::Skip, "not online yet".to_owned()),
-    };
+    let (standing, detail) = own_session::judge(&facts.session, lines.broken);
     // Two causes lie in the box itself and explain whatever else fails.
     let own = matches!(standing.code(), Some(Code::IdentityCloned | Code::BoxResources));
     if own {
@@ -340,12 +344,34 @@ fn router(facts: &Facts, lines: &mut Lines) {
     let (standing, detail) = match &facts.router {
         Router::NotAsked => (Standing::Skip, "no router to ask".to_owned()),
         Router::Mute => {
-            (Standing::Warn(Code::RouterNoMapping), "it answers neither NAT-PMP nor UPnP".to_owned())
+            (Standing::Warn(Code::RouterNoMapping), "it answers neither PCP nor NAT-PMP nor UPnP".to_owned())
+        }
+        Router::Speaks(protocol) => {
+            (Standing::Pass, format!("it speaks {protocol}, which tells its address with a mapping only"))
         }
         Router::Refuses(words) => (Standing::Warn(Code::RouterNoMapping), words.clone()),
         Router::Outside(address, by) => outside(*address, by),
     };
+    let (standing, detail) = match behind(facts) {
+        Some((code, hop)) => (Standing::Warn(code), format!("{detail}; behind it stands {hop}")),
+        None => (standing, detail),
+    };
     lines.add(Step::Router, standing, detail);
+}
+
+/// What the next router's address says, where the router itself does not tell its own.
+fn behind(facts: &Facts) -> Option<(Code, Ipv4Addr)> {
+    let hop = facts.second_hop.filter(|_| !matches!(facts.router, Router::Outside(..) | Router::NotAsked))?;
+    let code = match classify(hop).verdict() {
+        address::Verdict::CarrierNat => Code::RouterCarrierNat,
+        // Providers use 10.0.0.0/8 and 172.16.0.0/12 inside their networks, which need not mean a NAT.
+        address::Verdict::DoubleNat if hop.octets().starts_with(&[192, 168]) => Code::RouterDoubleNat,
+        address::Verdict::DoubleNat if matches!(facts.router, Router::Refuses(_)) => Code::RouterDoubleNat,
+        address::Verdict::DoubleNat | address::Verdict::Reachable | address::Verdict::NoAddress => {
+            return None;
+        }
+    };
+    Some((code, hop))
 }
 
 /// What the router's address on its other side means.
@@ -380,7 +406,7 @@ fn services(facts: &Facts, lines: &mut Lines) {
 mod tests {
     use super::*;
     use crate::doctor::facts::Session;
-    use crate::session::cause::Step as Attempt;
+    use crate::session::cause::{Step as Attempt, TAKEN_OVER};
     use crate::session::packet::Welcome;
     use crate::units::UnixSeconds;
 
@@ -415,11 +441,13 @@ mod tests {
             floor: UnixSeconds(NOW.0 - 1000),
             told: Some(NOW),
             tcp: vec![(address("198.51.100.10:8883"), Ok(took)), (address("[2001:db8::10]:8883"), Ok(took))],
+            again: vec![Ok(took); 4],
             everybody_answers: false,
             tls: true,
             login: Login::Taken(Welcome::plain(Level::V5), Some(Ok(took))),
             session: Session::default(),
             router: Router::Outside("198.51.100.7".parse().unwrap(), "UPnP"),
+            second_hop: "198.51.100.1".parse().ok(),
             services: vec![("web".to_owned(), address("127.0.0.1:80"), Ok(took))],
         }
     }
@@ -576,6 +604,11 @@ mod tests {
         };
         check(no_v6, None, false);
         check(|f| f.tcp[0].1 = Ok(Duration::from_secs(2)), Some((Step::TcpV4, Code::NetworkSlow)), false);
+        let again = |result| move |f: &mut Facts| f.again[2] = result;
+        let lossy = Some((Step::TcpV4, Code::NetworkSlow));
+        check(again(Ok(Duration::from_millis(1031))), lossy, false);
+        check(again(silent()), lossy, false);
+        check(again(Ok(Duration::from_millis(300))), None, false);
     }
 
     #[test]
@@ -594,6 +627,8 @@ mod tests {
         check(rights(Cause::EchoLost), Some((Step::Rights, Code::EchoLost)), true);
         check(rights(Cause::SubscribeRefused(0x87)), Some((Step::Rights, Code::TopicRightsMissing)), true);
         check(|f| f.login = Login::Taken(Welcome::plain(Level::V5), None), None, false);
+        let old = check(|f| f.login = Login::Taken(Welcome::plain(Level::V311), None), None, false);
+        assert!(old.checks.iter().any(|c| c.standing == Standing::Warn(Code::BrokerOld)));
     }
 
     #[test]
@@ -639,6 +674,27 @@ mod tests {
             let diagnosis = check(router(answer), None, false);
             let line = diagnosis.checks.iter().find(|c| c.step == Step::Router).unwrap();
             assert_eq!(line.standing, Standing::Warn(code));
+        }
+        let refuses = || Router::Refuses("it has no address outside".to_owned());
+        for (answer, hop, standing) in [
+            (refuses(), "192.168.1.1", Standing::Warn(Code::RouterDoubleNat)),
+            (refuses(), "10.0.0.1", Standing::Warn(Code::RouterDoubleNat)),
+            (refuses(), "198.51.100.1", Standing::Warn(Code::RouterNoMapping)),
+            (Router::Mute, "192.168.1.1", Standing::Warn(Code::RouterDoubleNat)),
+            (Router::Mute, "10.0.0.1", Standing::Warn(Code::RouterNoMapping)),
+            (Router::Mute, "100.64.0.1", Standing::Warn(Code::RouterCarrierNat)),
+            (says("198.51.100.7", "UPnP"), "10.0.0.1", Standing::Pass),
+        ] {
+            let diagnosis = check(
+                |f| {
+                    f.router = answer;
+                    f.second_hop = hop.parse().ok();
+                },
+                None,
+                false,
+            );
+            let line = diagnosis.checks.iter().find(|c| c.step == Step::Router).unwrap();
+            assert_eq!(line.standing, standing, "{hop}");
         }
         check(|f| f.services[0].2 = Err(Cause::Refused), Some((Step::Service, Code::ServiceDown)), false);
     }

@@ -216,6 +216,15 @@ catalogue! {
     NetworkSlow "network-slow" Warning after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The way to the broker is slow or lossy",
         "It works, but slowly. Look for something that uses up the internet connection, or restart the router.";
+    MessageFlood "message-flood" Warning after 5 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "Somebody floods the NAS with messages",
+        "Nothing is harmed: what the NAS cannot use is dropped. Ask the broker's operator which account sends them, or change the account's password.";
+    BrokerOld "broker-old" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The broker speaks an older MQTT",
+        "It works. With a broker that speaks MQTT 5 the NAS hears of refused messages, and others of its absence sooner.";
+    WasStopped "was-stopped" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
+        "The agent stood still for a while",
+        "Nothing to do if the NAS was asleep. Otherwise something keeps it too busy: look at what else runs on it.";
     RouterNoMapping "router-no-mapping" Info after 0 s, hidden by [LinkDown AddressMissing RouteMissing]:
         "The router opens no port for the NAS",
         "Not needed: devices reach the NAS through the broker. For a direct path switch on UPnP or NAT-PMP in the router.";

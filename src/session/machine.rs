@@ -126,6 +126,7 @@ pub struct Machine {
     addresses: Addresses,
     last_attempt: Option<Mono>,
     pause_explains_until: Mono,
+    last_pause: Option<(Mono, Duration)>,
     last_failure: Option<Cause>,
     presence_seq: u32,
     presence_wanted: bool,
@@ -153,6 +154,7 @@ impl Machine {
             addresses: Addresses::default(),
             last_attempt: None,
             pause_explains_until: Mono::default(),
+            last_pause: None,
             last_failure: None,
             presence_seq: 0,
             presence_wanted: false,
@@ -226,6 +228,11 @@ impl Machine {
     /// Counters since the start.
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The last time that nobody was there to handle what was due: when that was over, and how late it was by then.
+    pub const fn last_pause(&self) -> Option<(Mono, Duration)> {
+        self.last_pause
     }
 
     /// The last transitions.
@@ -555,11 +562,10 @@ impl Machine {
 
     /// A deadline that is handled long after it was due means that nobody was there to handle it.
     fn note_pause(&mut self, now: Mono) {
-        let late = self.poll_timeout().is_some_and(|due| due.after(PAUSE_MIN) <= now);
-        if !late {
-            return;
-        }
+        let late = self.poll_timeout().map(|due| now.since(due)).filter(|late| *late >= PAUSE_MIN);
+        let Some(late) = late else { return };
         self.counters.pauses += 1;
+        self.last_pause = Some((now, late));
         self.pause_explains_until = now.after(PAUSE_EXPLAINS);
         if let State::Online(online) = &mut self.state {
             // Its answer may lie in the socket: it gets the usual time from now on.

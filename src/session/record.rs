@@ -96,6 +96,15 @@ pub struct Counters {
     pub pauses: u64,
 }
 
+/// Packets of one TCP connection, as its kernel counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// Sent, repetitions included.
+    pub sent: u32,
+    /// Sent once more, since nothing acknowledged them.
+    pub repeated: u32,
+}
+
 /// The last transitions, oldest first.
 #[derive(Debug)]
 pub struct History {
@@ -123,6 +132,12 @@ impl History {
     /// Since when the present phase holds.
     pub const fn since(&self) -> Mono {
         self.since
+    }
+
+    /// When and why a confirmed session was lost last, as far as the ring goes back.
+    pub fn last_loss(&self) -> Option<(Mono, &Cause)> {
+        let lost = |t: &&Transition| t.from == Phase::Online && t.to != Phase::Online;
+        self.ring.iter().rev().filter(lost).find_map(|t| Some((t.at, t.cause.as_ref()?)))
     }
 
     /// Oldest first.

@@ -6,3 +6,4 @@ pub mod notify;
 pub mod random;
 pub mod root;
 pub mod signals;
+pub mod tcp;

@@ -1,7 +1,7 @@
 """A broker that misbehaves to order, for what no real one can be made to do. Usage: fakebroker.py DIR ADDRESS PORT WORDS…
 
 WORDS: `mute` (accepts TCP and says nothing), `close` (hangs up on every login), `tls12` (offers TLS 1.2 at most), `refuse CODE` (CONNACK with this reason), `end CODE` (a good session, then DISCONNECT with this reason after a second), `keepalive S` (a good
-session with Server Keep Alive), `large` (a good session, then a message larger than agreed), `old` (knows only MQTT 3.1.1: refuses 5, then a good session). `good` sessions answer SUBSCRIBE, PINGREQ and QoS 1 and echo
+session with Server Keep Alive), `alpn` (a good session for those who asked for it by ALPN), `large` (a good session, then a message larger than agreed), `old` (knows only MQTT 3.1.1: refuses 5, then a good session). `good` sessions answer SUBSCRIBE, PINGREQ and QoS 1 and echo
 what is published to the echo topic."""
 import socket
 import ssl
@@ -54,13 +54,12 @@ def welcome(level):
 
 
 def after(peer):
-    """What a session gets a second after it was good."""
-    time.sleep(1)
-    if WORD == "end":
-        peer.sendall(packet(0xe0, bytes([VALUE, 0])))
-        peer.close()
+    """What a session gets a second after it was good; whether it goes on. In the thread that reads: two in one TLS connection crash Python."""
     if WORD == "large":
         peer.sendall(packet(0x30, b"\0\3a/b\0" + bytes(200_000)))
+    if WORD == "end":
+        peer.sendall(packet(0xe0, bytes([VALUE, 0])))
+    return WORD != "end"
 
 
 def session(peer):
@@ -74,8 +73,17 @@ def session(peer):
         return peer.sendall(packet(0x20, bytes([0, VALUE, 0])))
     peer.sendall(welcome(level))
     five = b"\0" if level == 5 else b""
+    due = None
     while True:
-        first, body = read(peer)
+        if due and time.monotonic() >= due:
+            due = None
+            if not after(peer):
+                return None
+        peer.settimeout(max(0.01, due - time.monotonic()) if due else None)
+        try:
+            first, body = read(peer)
+        except TimeoutError:
+            continue
         kind = first >> 4
         if kind == 8:
             rest, count = body[2 + len(five):], 0
@@ -83,7 +91,7 @@ def session(peer):
                 size = int.from_bytes(rest[:2], "big")
                 rest, count = rest[2 + size + 1:], count + 1
             peer.sendall(packet(0x90, body[:2] + five + bytes([1]) * count))
-            threading.Thread(target=after, args=(peer,), daemon=True).start()
+            due = due or time.monotonic() + 1
         elif kind == 10:
             peer.sendall(packet(0xb0, body[:2] + (b"\0\0" if five else b"")))
         elif kind == 3 and first & 6:
@@ -100,6 +108,8 @@ def session(peer):
 def serve(peer):
     try:
         peer = CONTEXT.wrap_socket(peer, server_side=True)
+        if WORD == "alpn" and peer.selected_alpn_protocol() != "mqtt":
+            raise ConnectionError("no ALPN")
         session(peer)
     except OSError:
         pass
@@ -111,6 +121,8 @@ CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 CONTEXT.load_cert_chain(f"{DIR}/server.pem", f"{DIR}/server.key")
 if WORD == "tls12":
     CONTEXT.maximum_version = ssl.TLSVersion.TLSv1_2
+if WORD == "alpn":
+    CONTEXT.set_alpn_protocols(["mqtt"])
 MUTE = []
 with socket.create_server((ADDRESS, int(PORT))) as server:
     while True:

@@ -14,6 +14,8 @@ from namespaces import DNSMASQ, TOP, Programs
 BROKER, BROKER6, NAME, PORT = "198.51.100.10", "2001:db8:77:2::10", "broker.lab", 8883
 DNS1, DNS2, PORTAL = "198.51.100.53", "198.51.100.54", "198.51.100.80"
 NAS, LAN = "192.168.77.10", "192.168.77.1"
+INTERNET = [f"{BROKER}/24", f"{DNS1}/24", f"{DNS2}/24", f"{PORTAL}/24", f"{BROKER6}/64"]
+OUTSIDE = ["198.51.100.1/24", "2001:db8:77:2::1/64"]
 PATIENCE = 60
 # Before any build of the agent.
 OLD = "2024-01-01 00:00:00"
@@ -75,7 +77,8 @@ class World(Programs):
         shutil.rmtree(self.where, ignore_errors=True)
         self.where.mkdir(parents=True)
         prefix = f"mfl{os.getpid() % 100000}n{number}"
-        self.nas, self.router, self.net = (f"{prefix}{host}" for host in ("nas", "rtr", "net"))
+        self.prefix, self.spaces = prefix, []
+        self.nas, self.router, self.net = (self.space(host) for host in ("nas", "rtr", "net"))
         # A connection that stays open, for cases in which no new one can be had.
         self.agent, self.kept = None, None
         self.url, self.clock, self.environment = f"mqtts://{NAME}:{PORT}", 'trust = "system"', {}
@@ -88,21 +91,32 @@ class World(Programs):
     def ip(self, host, words):
         run("ip", "-n", host, *words.split())
 
-    def hosts(self):
-        for host in (self.nas, self.router, self.net):
-            run("ip", "netns", "add", host)
-            self.ip(host, "link set lo up")
-            # Addresses are there at once, without looking for others that have them.
-            run(*self.within(host, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"))
-        self.ip(self.nas, f"link add eth0 type veth peer name lan netns {self.router}")
-        self.ip(self.net, f"link add eth0 type veth peer name wan netns {self.router}")
-        for host, device, addresses in ((self.nas, "eth0", [f"{NAS}/24", "2001:db8:77:1::10/64"]), (self.router, "lan", [f"{LAN}/24", "2001:db8:77:1::1/64"]),
-                                        (self.router, "wan", ["198.51.100.1/24", "2001:db8:77:2::1/64"]),
-                                        (self.net, "eth0", [f"{BROKER}/24", f"{DNS1}/24", f"{DNS2}/24", f"{PORTAL}/24", f"{BROKER6}/64"])):
+    def space(self, name):
+        """A host: a network namespace of its own."""
+        host = self.prefix + name
+        self.spaces.append(host)
+        run("ip", "netns", "add", host)
+        self.ip(host, "link set lo up")
+        # Addresses are there at once, without looking for others that have them.
+        run(*self.within(host, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"))
+        return host
+
+    def cable(self, *ends):
+        """Joins two hosts; an end is a host, the name of its interface and its addresses."""
+        (one, device, _), (other, peer, _) = ends
+        self.ip(one, f"link add {device} type veth peer name {peer} netns {other}")
+        for host, name, addresses in ends:
             for address in addresses:
-                self.ip(host, f"addr add {address} dev {device}" + (" nodad" if ":" in address else ""))
-            self.ip(host, f"link set {device} up")
-        run(*self.within(self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+                self.ip(host, f"addr add {address} dev {name}" + (" nodad" if ":" in address else ""))
+            self.ip(host, f"link set dev {name} up")
+
+    def forwards(self, host):
+        run(*self.within(host, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"))
+
+    def hosts(self):
+        self.cable((self.nas, "eth0", [f"{NAS}/24", "2001:db8:77:1::10/64"]), (self.router, "lan", [f"{LAN}/24", "2001:db8:77:1::1/64"]))
+        self.cable((self.net, "eth0", INTERNET), (self.router, "wan", OUTSIDE))
+        self.forwards(self.router)
         self.routes()
         self.ip(self.net, "-6 route add default via 2001:db8:77:2::1")
         # `faults` is where cases put their rules; `nat` is what every router at home does.
@@ -112,6 +126,29 @@ class World(Programs):
                  "add chain ip nat pre { type nat hook prerouting priority -100; }")
         self.etc.mkdir(parents=True)
         self.resolv(DNS1)
+
+    def far_away(self, delay_ms):
+        """Every packet between router and internet takes so long, each way. (This kernel need not have netem.)"""
+        self.ip(self.net, "link del eth0")
+        line = self.space("far")
+        self.cable((self.net, "eth0", INTERNET), (line, "one", []))
+        self.cable((self.router, "wan", OUTSIDE), (line, "other", []))
+        self.ip(self.net, "-6 route add default via 2001:db8:77:2::1")
+        for host, device in ((self.net, "eth0"), (self.router, "wan")):
+            # What passes through a program needs its checksums whole, and packets no larger than the line takes.
+            run(*self.within(host, "ethtool", "-K", device, "tx", "off", "gso", "off", "tso", "off"))
+        self.program("farline", "one", "other", delay_ms, host=line)
+
+    def second_router(self):
+        """Another router with NAT between the first one and the internet."""
+        self.ip(self.net, "link del eth0")
+        outer = self.space("out")
+        self.cable((self.net, "eth0", INTERNET), (outer, "wan", OUTSIDE))
+        self.cable((self.router, "wan", ["192.168.1.2/24"]), (outer, "lan", ["192.168.1.1/24"]))
+        self.ip(self.router, "route add default via 192.168.1.1")
+        self.forwards(outer)
+        for rule in ("add table ip nat", "add chain ip nat post { type nat hook postrouting priority 100; }", "add rule ip nat post oifname wan masquerade"):
+            run(*self.within(outer, "nft", rule))
 
     def routes(self):
         self.ip(self.nas, f"route replace default via {LAN}")
@@ -230,7 +267,7 @@ class World(Programs):
 
     def close(self, keep):
         self.stop_all()
-        for host in (self.nas, self.router, self.net):
+        for host in self.spaces:
             run("ip", "netns", "del", host, check=False)
         shutil.rmtree(self.etc, ignore_errors=True)
         if not keep:

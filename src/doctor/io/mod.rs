@@ -2,6 +2,7 @@
 //! means is `verdict`'s.
 
 pub mod router;
+mod second_hop;
 mod walk;
 
 use std::future::{Future, poll_fn};
@@ -27,6 +28,10 @@ use crate::units::UnixSeconds;
 
 /// Longest wait for TCP to the broker.
 const TCP_MAX: Duration = Duration::from_secs(4);
+/// Further connections to the address that answers: a line that loses packets shows itself by those that take longer.
+const AGAIN: usize = 4;
+/// Longest wait for each of them: a lost packet is sent again after one second, and after three.
+const AGAIN_MAX: Duration = Duration::from_millis(3500);
 /// Longest wait for TCP to a service of the NAS itself, or to nobody.
 const NEAR_MAX: Duration = Duration::from_millis(1500);
 /// Longest wait for time servers.
@@ -128,11 +133,13 @@ pub async fn examine(patient: Patient, mut progress: impl FnMut(&'static str)) -
         floor,
         told: None,
         tcp: Vec::new(),
+        again: Vec::new(),
         everybody_answers: false,
         tls: patient.endpoint.tls.is_some(),
         login: Login::NotTried,
         session: patient.session.clone(),
         router: super::facts::Router::NotAsked,
+        second_hop: None,
         services: Vec::new(),
     };
     if patient.broker.is_none() {
@@ -162,6 +169,9 @@ async fn toward_the_broker(patient: &Patient, facts: &mut Facts, progress: &mut 
     let (servers, told) = smol::future::zip(servers(patient, facts), time).await;
     (facts.servers, facts.told) = (servers, told.flatten().map(|t| t.at));
     find(patient, facts);
+    let found = facts.found.clone();
+    let behind_router = facts.gateway.is_some() && !patient.is_loopback;
+    let hop = second_hop::second_hop(if behind_router { &found } else { &[] });
     progress("connections to the broker");
     let port = patient.endpoint.port;
     let works = facts
@@ -171,15 +181,20 @@ async fn toward_the_broker(patient: &Patient, facts: &mut Facts, progress: &mut 
         .map(|ip| SocketAddr::new(*ip, port))
         .map(|address| -> Work<_> { Box::pin(async move { (address, knock(address, TCP_MAX).await) }) });
     let nobody = async { !patient.is_loopback && knock(NOBODY, NEAR_MAX).await.is_ok() };
-    (facts.tcp, facts.everybody_answers) = smol::future::zip(all(works.collect()), nobody).await;
+    let ways = smol::future::zip(all(works.collect()), smol::future::zip(nobody, hop));
+    (facts.tcp, (facts.everybody_answers, facts.second_hop)) = ways.await;
+    let Some((_, address)) = facts.fastest() else { return };
+    let again = async {
+        let works = (0..AGAIN).filter(|_| !patient.is_loopback);
+        all(works.map(|_| -> Work<_> { Box::pin(knock(address, AGAIN_MAX)) }).collect()).await
+    };
     if facts.session.confirmed.is_some() {
+        facts.again = again.await;
         return;
     }
-    let open = facts.tcp.iter().filter_map(|(a, r)| r.as_ref().ok().map(|took| (*took, *a))).min();
-    if let Some((_, address)) = open {
-        progress("login at the broker");
-        facts.login = walk::login(&patient.endpoint, address, patient.topics.as_ref()).await;
-    }
+    progress("login at the broker");
+    let login = walk::login(&patient.endpoint, address, patient.topics.as_ref());
+    (facts.again, facts.login) = smol::future::zip(again, login).await;
 }
 
 /// Each name server, asked by itself.

@@ -1,4 +1,4 @@
-//! The router's own address, by NAT-PMP and UPnP side by side. Only questions: nothing is mapped.
+//! The router's own address, by NAT-PMP, UPnP and PCP side by side. Only questions: nothing is mapped.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,12 +11,13 @@ use crate::doctor::facts::Router;
 use crate::portmap::http::{ANSWER_MAX, Reply, get, parse};
 use crate::portmap::igd::{self, Action, Fault};
 use crate::portmap::natpmp::{self, Answer, Request};
+use crate::portmap::pcp;
 use crate::portmap::ssdp::{self, Target};
 use crate::portmap::url::Url;
 use crate::session::io::datagram::connected;
 use crate::sys::clock::within;
 
-/// Times that NAT-PMP is asked: 250, 500 and 1,000 ms apart (RFC 6886, 3.1).
+/// Times that NAT-PMP and PCP are asked: 250, 500 and 1,000 ms apart (RFC 6886, 3.1).
 const ASKED: usize = 3;
 /// How long answers to a UPnP search are waited for.
 const SEARCH_MAX: Duration = Duration::from_millis(2500);
@@ -24,12 +25,18 @@ const SEARCH_MAX: Duration = Duration::from_millis(2500);
 /// Asks the router.
 pub async fn ask(gateway: Option<IpAddr>) -> Router {
     let Some(IpAddr::V4(gateway)) = gateway else { return Router::NotAsked };
-    let (pmp, upnp) = smol::future::zip(nat_pmp(gateway), upnp(gateway)).await;
-    match (pmp, upnp) {
-        (known @ Router::Outside(..), _) | (Router::Mute, known) => known,
-        (_, known @ Router::Outside(..)) => known,
-        (refuses, _) => refuses,
-    }
+    let two = smol::future::zip(nat_pmp(gateway), upnp(gateway));
+    let ((pmp, upnp), pcp) = smol::future::zip(two, pcp(gateway)).await;
+    let answers = [pmp, upnp, pcp];
+    // The address tells most, then that there is a protocol at all, then why not.
+    let worth = |router: &Router| match router {
+        Router::Outside(..) => 3,
+        Router::Speaks(_) => 2,
+        Router::Refuses(_) => 1,
+        Router::Mute | Router::NotAsked => 0,
+    };
+    // Of equal ones the first.
+    answers.into_iter().rev().max_by_key(worth).unwrap_or(Router::Mute)
 }
 
 async fn nat_pmp(gateway: Ipv4Addr) -> Router {
@@ -41,22 +48,43 @@ async fn nat_pmp(gateway: Ipv4Addr) -> Router {
 }
 
 async fn ask_nat_pmp(gateway: Ipv4Addr) -> io::Result<Answer> {
+    let request = Request::PublicAddress;
+    question(gateway, |_| request.encode().to_vec(), |bytes| natpmp::parse(&request, bytes).ok()).await
+}
+
+/// PCP has no question for the address: only whether it is spoken (RFC 6887, 14.1).
+async fn pcp(gateway: Ipv4Addr) -> Router {
+    let request = pcp::Request::Announce;
+    let answer =
+        question(gateway, |own| request.encode(own).to_vec(), |bytes| pcp::parse(&request, bytes).ok()).await;
+    match answer {
+        Ok(pcp::Answer::Announced { .. }) => Router::Speaks("PCP"),
+        Ok(pcp::Answer::Refused { refusal, .. }) => Router::Refuses(format!("PCP: {refusal}")),
+        Ok(pcp::Answer::NatPmpOnly | pcp::Answer::Mapped { .. }) | Err(_) => Router::Mute,
+    }
+}
+
+/// Asks at the port that both protocols share until something is an answer. `bytes` gets the NAS's own address.
+async fn question<T>(
+    gateway: Ipv4Addr,
+    bytes: impl Fn(IpAddr) -> Vec<u8>,
+    answer: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<T> {
     let socket = connected((gateway, natpmp::PORT).into())?;
+    let bytes = bytes(socket.get_ref().local_addr()?.ip());
     for wait in natpmp::WAITS.iter().take(ASKED) {
-        socket.send(&Request::PublicAddress.encode()).await?;
-        let answer = async {
+        socket.send(&bytes).await?;
+        let heard = async {
             loop {
-                let mut buffer = [0u8; 64];
+                let mut buffer = [0u8; 1100];
                 let n = socket.recv(&mut buffer).await?;
-                if let Ok(answer) =
-                    natpmp::parse(&Request::PublicAddress, buffer.get(..n).unwrap_or_default())
-                {
+                if let Some(answer) = answer(buffer.get(..n).unwrap_or_default()) {
                     return Ok(answer);
                 }
             }
         };
-        if let Some(answer) = within(*wait, answer).await {
-            return answer;
+        if let Some(heard) = within(*wait, heard).await {
+            return heard;
         }
     }
     Err(io::ErrorKind::TimedOut.into())

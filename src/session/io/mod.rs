@@ -25,9 +25,11 @@ use smol::net::TcpStream;
 
 use super::cause::Cause;
 use super::packet::{Inbound, Outbound};
+use super::record::Packets;
 use super::tls::{self, Judged, Roots, TlsError, Wish};
 use super::wire::{Framer, Login, encode};
 use crate::config::broker::BrokerUrl;
+use crate::sys::tcp;
 use dns::Overrides;
 use stream::{Duplex, connect, handshake};
 
@@ -152,6 +154,12 @@ impl Transport {
     /// The box's own end of the connection, if there is one.
     pub fn local_ip(&self) -> Option<IpAddr> {
         self.socket.as_ref()?.local_addr().ok().map(|a| a.ip())
+    }
+
+    /// What the kernel counts of the connection.
+    pub fn packets(&self) -> Option<Packets> {
+        let (sent, repeated) = tcp::packets(self.socket.as_ref()?)?;
+        Some(Packets { sent, repeated })
     }
 
     /// Connects to one of `addresses`.

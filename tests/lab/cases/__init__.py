@@ -12,10 +12,16 @@ class Case:
     doctor: set = field(default_factory=set)
     # The doctor names it, but not first: it is no trouble.
     anywhere: bool = False
+    # How often it may be asked until it does: for faults that come by chance.
+    tries: int = 1
+    # One of its lines says this.
+    said: str = ""
     # One of these is shown in the status.
     findings: set = field(default_factory=set)
     # These stay for a while after the cure.
     lasting: set = field(default_factory=set)
+    # Those that come and go may take so long.
+    ebb_within: float = 0
     back_within: float = 12
     up_within: float = 10
     comes_up: bool = True

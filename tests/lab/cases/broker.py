@@ -8,10 +8,10 @@ REFUSALS = [0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x
 ENDS = [0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2]
 
 
-def fake(w, *words):
+def fake(w, *words, port=PORT):
     w.stop("fakebroker")
-    w.program("fakebroker", w.where / "broker", BROKER, PORT, *words)
-    w.wait_port(w.net, BROKER, PORT)
+    w.program("fakebroker", w.where / "broker", BROKER, port, *words)
+    w.wait_port(w.net, BROKER, port)
 
 
 def real(w):
@@ -104,7 +104,7 @@ def refusals(w):
     yield from each_named(w, "refuse", REFUSALS, "refused the login")
 
 
-@case(back_within=70, lasting="session-unstable identity-cloned")
+@case(back_within=70, lasting="session-unstable identity-cloned broker-rejected")
 def endings(w):
     """the broker ends a good session with each reason of MQTT 5, one after the other"""
     yield from each_named(w, "end", ENDS, "ended the session")
@@ -133,7 +133,7 @@ def large_message(w):
     real(w)
 
 
-@case(up_within=6, stays_online=True, back_within=1)
+@case(doctor="broker-old", anywhere=True, up_within=6, stays_online=True, back_within=1)
 def only_3_1_1(w):
     """the broker knows only MQTT 3.1.1"""
     w.dns(), w.certificates()
@@ -141,6 +141,17 @@ def only_3_1_1(w):
     yield
     if w.get("/v1/cloud")["broker_limits"]["mqtt"] != "3.1.1":
         raise Failed("it is not MQTT 3.1.1")
+    yield 3
+
+
+@case(up_within=6, stays_online=True, back_within=1)
+def alpn_443(w):
+    """only port 443 gets through, and who answers there wants to be told by ALPN that it is MQTT"""
+    w.url = f"mqtts://{NAME}:443"
+    w.dns(), w.certificates()
+    w.drop("iifname lan tcp dport != 443")
+    fake(w, "alpn", port=443)
+    yield
     yield 3
 
 

@@ -103,6 +103,12 @@ def wrong_password(w):
     yield from with_file(w, "passwords", lambda file: run("mosquitto_passwd", "-b", file, "nas", "another"), 5)
 
 
+@case(doctor="broker-not-authorized", findings="broker-not-authorized", back_within=70)
+def account_removed(w):
+    """the NAS's account is removed at the broker, and made again"""
+    yield from with_file(w, "passwords", lambda file: run("mosquitto_passwd", "-D", file, "nas"), 5)
+
+
 @case(doctor="topic-rights-missing echo-lost", findings="topic-rights-missing echo-lost", back_within=70)
 def rights_missing(w):
     """the broker's rules do not let the NAS use its topics"""

@@ -1,7 +1,14 @@
 """Link, address, route, and the ways packets get lost."""
+import time
+
 from world import BROKER, BROKER6, NAS, PORT
 
 from . import case
+
+
+def plug(w):
+    w.ip(w.router, "link set lan up")
+    w.routes()
 
 
 def pulled(w, hold):
@@ -10,8 +17,19 @@ def pulled(w, hold):
     yield
     w.ip(w.router, "link set lan down")
     yield hold
-    w.ip(w.router, "link set lan up")
-    w.routes()
+    plug(w)
+
+
+@case(back_within=1)
+def link_down_1s(w):
+    """the cable is pulled for one second; the doctor is asked afterwards"""
+    w.all()
+    yield
+    w.ip(w.router, "link set lan down")
+    time.sleep(1)
+    plug(w)
+    w.wait("the session", w.is_online, 2)
+    yield 0
 
 
 @case(doctor="link-down", findings="link-down", back_within=2)
@@ -38,7 +56,7 @@ def address_gone(w):
     w.routes()
 
 
-@case(back_within=2)
+@case(said="the NAS's own address changed", back_within=2)
 def address_changed(w):
     """the NAS gets another address, the old one is gone"""
     w.all()
@@ -118,10 +136,19 @@ def slow_way(w):
     yield 1
 
 
-@case(up_within=25, stays_online=True, back_within=1)
+@case(doctor="network-slow", tries=5, up_within=25, stays_online=True, back_within=1)
 def loss_10_percent(w):
-    """every tenth packet is lost in both directions"""
+    """every tenth packet is lost in both directions; the doctor sees it by chance, and may be asked again"""
     w.drop("numgen random mod 100 < 10")
     w.all()
     yield
     yield 25
+
+
+@case(doctor="network-slow", up_within=25, stays_online=True, back_within=1)
+def delay_2s(w):
+    """every answer comes two seconds late"""
+    w.far_away(1000)
+    w.all()
+    yield
+    yield 1

@@ -5,10 +5,12 @@ from . import case
 
 
 def upnpd(w, outside):
-    """miniupnpd on the router, with this address outside."""
-    w.ip(w.router, f"addr add {outside}/32 dev wan")
+    """miniupnpd on the router, with this address outside, or that of its interface."""
+    if outside:
+        w.ip(w.router, f"addr add {outside}/32 dev wan")
     text = (f"ext_ifname=wan\nlistening_ip=lan\nhttp_port=5555\nenable_natpmp=yes\nenable_upnp=yes\nsecure_mode=yes\n"
-            f"uuid=00000000-0000-0000-0000-000000000001\next_ip={outside}\nallow 1024-65535 192.168.77.0/24 1024-65535\n")
+            f"uuid=00000000-0000-0000-0000-000000000001\nallow 1024-65535 192.168.77.0/24 1024-65535\n")
+    text += f"ext_ip={outside}\n" if outside else ""
     (w.where / "upnpd.conf").write_text(text)
     w.launch("upnpd", w.router, "miniupnpd", "-d", "-f", w.where / "upnpd.conf", "-P", w.where / "upnpd.pid")
 
@@ -38,10 +40,32 @@ def igd(w):
     yield 1
 
 
+@case(anywhere=True, said="it speaks PCP", stays_online=True, back_within=1)
+def only_pcp(w):
+    """the router speaks PCP only"""
+    w.all()
+    upnpd(w, "11.22.33.44")
+    # The first byte of a datagram is the protocol's version: 0 is NAT-PMP, 2 is PCP.
+    w.nft("add chain ip faults input { type filter hook input priority 0; }", "add rule ip faults input udp dport 1900 drop",
+          "add rule ip faults input udp dport 5351 @th,64,8 0 drop")
+    yield
+    yield 1
+
+
 @case(doctor="router-double-nat", anywhere=True, stays_online=True, back_within=1)
 def double_nat(w):
-    """the router stands behind another router"""
+    """the router stands behind another router, and has a private address by the first one's word"""
     yield from says(w, "192.168.1.2")
+
+
+@case(doctor="router-double-nat", anywhere=True, said="behind it stands 192.168.1.1", stays_online=True, back_within=1)
+def second_router(w):
+    """a real second router with NAT; the first one's miniupnpd says only that it has no address that is any good"""
+    w.second_router()
+    w.all()
+    upnpd(w, None)
+    yield
+    yield 1
 
 
 @case(doctor="router-carrier-nat", anywhere=True, stays_online=True, back_within=1)

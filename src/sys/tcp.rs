@@ -1,0 +1,53 @@
+//! What the kernel counts of a TCP connection: TCP_INFO, tcp(7) and linux/tcp.h.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Words of `struct tcp_info` that are asked for: up to `tcpi_segs_out`, which Linux has since 4.2.
+const WORDS: usize = 35;
+/// Where `tcpi_total_retrans` stands, in words of 32 bits behind the eight single bytes.
+const TOTAL_RETRANS: usize = 25;
+/// Where `tcpi_segs_out` stands.
+const SEGS_OUT: usize = 34;
+
+/// Packets sent, repetitions included, and repetitions. `None` where the kernel does not say.
+#[expect(unsafe_code, reason = "nix has no TCP_INFO")]
+pub fn packets(socket: &impl AsFd) -> Option<(u32, u32)> {
+    let mut info = [0u32; WORDS];
+    let size = size_of_val(&info);
+    let mut length = nix::libc::socklen_t::try_from(size).ok()?;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel writes at most `length` bytes into
+    // `info`, which is that long and may hold any bits, and says in `length` how many it wrote.
+    let done = unsafe {
+        nix::libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            nix::libc::IPPROTO_TCP,
+            nix::libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let is_whole = done == 0 && usize::try_from(length).is_ok_and(|l| l >= size);
+    is_whole.then(|| Some((*info.get(SEGS_OUT)?, *info.get(TOTAL_RETRANS)?))).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn the_kernel_counts_what_was_sent() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let mut peer = server.accept().unwrap().0;
+        let (before, repeated) = packets(&client).unwrap();
+        assert_eq!(repeated, 0);
+        for _ in 0..10 {
+            client.write_all(b"x").unwrap();
+            peer.read_exact(&mut [0]).unwrap();
+        }
+        let (after, _) = packets(&client).unwrap();
+        assert!(after >= before + 10, "{before} {after}");
+        assert_eq!(packets(&std::io::stdin()), None, "not a connection");
+    }
+}

@@ -17,6 +17,8 @@ pub struct Addresses {
     worked: Option<SocketAddr>,
     /// TCP opened there, and nothing came of it.
     demoted: Option<SocketAddr>,
+    /// Where somebody else answered since the last confirmed session; the oldest makes room.
+    astray: heapless::Deque<IpAddr, { race::ADDRESSES_MAX }>,
     /// What the name servers gave led to somebody without the broker's certificate.
     distrust: bool,
     /// Why the present attempt or session goes by `worked` instead of by the name.
@@ -44,6 +46,13 @@ impl Addresses {
     /// Whether the name servers' last answer led to somebody else.
     pub const fn is_distrusted(&self) -> bool {
         self.distrust
+    }
+
+    /// Whether one of these was not tried in vain.
+    pub fn is_news(&self, answer: &Result<Vec<SocketAddr>, Cause>) -> bool {
+        let Ok(found) = answer else { return false };
+        let known = |ip: IpAddr| self.named.contains(&ip) || self.astray.iter().any(|a| *a == ip);
+        found.iter().take(race::ADDRESSES_MAX).any(|a| !known(a.ip()))
     }
 
     /// A new attempt begins.
@@ -97,7 +106,8 @@ impl Addresses {
     }
 
     /// A round trip confirmed it.
-    pub const fn handle_online(&mut self) {
+    pub fn handle_online(&mut self) {
+        self.astray.clear();
         (self.worked, self.demoted, self.distrust) = (self.peer, None, false);
         self.memory_rests_until = Mono::from_millis(0);
     }
@@ -109,7 +119,13 @@ impl Addresses {
 
     /// Somebody else answers there: a portal, or a name server that lies. The next attempt asks otherwise, the one after that
     /// as before.
-    pub const fn handle_impostor(&mut self) {
+    pub fn handle_impostor(&mut self) {
         self.distrust = !self.distrust;
+        if let Some(peer) = self.peer.map(|peer| peer.ip()) {
+            if self.astray.is_full() {
+                let _ = self.astray.pop_front();
+            }
+            let _ = self.astray.push_back(peer);
+        }
     }
 }

@@ -6,6 +6,7 @@
 use core::fmt;
 
 use super::backoff::Retry;
+use super::reach::Cut;
 use crate::health::finding::Code;
 
 /// How far an attempt had come.
@@ -169,6 +170,16 @@ impl Cause {
 
 const fn spread_if(was_online: bool) -> Retry {
     if was_online { Retry::Spread } else { Retry::Backoff }
+}
+
+impl From<Cut> for Cause {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::NoLink => Self::LinkLost,
+            Cut::NoAddress => Self::AddressLost,
+            Cut::NoRoute => Self::RouteLost,
+        }
+    }
 }
 
 impl fmt::Display for Step {

@@ -19,6 +19,7 @@ use core::time::Duration;
 use super::addresses::Addresses;
 use super::backoff::{self, Backoff, Retry};
 use super::cause::{Cause, KEEPALIVE_TIMEOUT, Step, UNSUPPORTED_VERSION};
+use super::glance::Glance;
 use super::keepalive::Keepalive;
 use super::online::{Due, Online};
 use super::outbox::Outbox;
@@ -91,8 +92,8 @@ enum State {
     Disabled,
     /// Entered when link, address or route is missing; left when it is back, or by doubt.
     Cut { cut: Cut, doubt: Mono },
-    /// Entered after each failure; left when the time has come, or at link-up.
-    Waiting { until: Mono },
+    /// Entered after each failure; left when the time has come, at link-up, or when the name servers say something else.
+    Waiting { until: Mono, glance: Glance },
     /// Entered to start an attempt; left by the answer of the name servers.
     Resolving { deadline: Mono },
     /// Entered with addresses; left when TCP is open.
@@ -124,7 +125,7 @@ pub struct Machine {
     outbox: Outbox,
     actions: heapless::Deque<Action, ACTIONS_MAX>,
     addresses: Addresses,
-    last_attempt: Option<Mono>,
+    last_lookup: Option<Mono>,
     pause_explains_until: Mono,
     last_pause: Option<(Mono, Duration)>,
     last_failure: Option<Cause>,
@@ -152,7 +153,7 @@ impl Machine {
             outbox: Outbox::default(),
             actions: heapless::Deque::new(),
             addresses: Addresses::default(),
-            last_attempt: None,
+            last_lookup: None,
             pause_explains_until: Mono::default(),
             last_pause: None,
             last_failure: None,
@@ -190,7 +191,7 @@ impl Machine {
     /// When the next attempt begins, while waiting.
     pub const fn next_try(&self) -> Option<Mono> {
         match self.state {
-            State::Waiting { until } => Some(until),
+            State::Waiting { until, .. } => Some(until),
             _ => None,
         }
     }
@@ -264,7 +265,7 @@ impl Machine {
         match &self.state {
             State::Disabled => None,
             State::Cut { doubt, .. } => Some(*doubt),
-            State::Waiting { until } => Some(*until),
+            State::Waiting { until, glance } => Some(glance.timeout(*until)),
             State::Resolving { deadline }
             | State::Connecting { deadline }
             | State::Tls { deadline }
@@ -304,7 +305,7 @@ impl Machine {
             (Reach::Usable | Reach::Cut(Cut::NoRoute), State::Online(_)) => self.doubt(now, random),
             // TCP outlives a route that comes back; an attempt without one ends by itself.
             (Reach::Cut(Cut::NoRoute), State::Subscribing { .. } | State::Disabled) => {}
-            (Reach::Cut(cut), _) => self.fail(now, lost(cut), random),
+            (Reach::Cut(cut), _) => self.fail(now, Cause::from(cut), random),
             (Reach::Usable, _) => {}
         }
     }
@@ -347,7 +348,19 @@ impl Machine {
         answer: Result<Vec<SocketAddr>, Cause>,
         random: &mut dyn Random,
     ) {
-        let State::Resolving { .. } = self.state else { return };
+        match self.state {
+            State::Resolving { .. } => {}
+            State::Waiting { glance: Glance::UnderWay, .. } if self.addresses.is_news(&answer) => {
+                // Something else than what led to somebody else: that is worth an attempt.
+                self.start_attempt(now);
+            }
+            State::Waiting { until, glance: Glance::UnderWay } => {
+                let glance = self.next_glance(now, until, random);
+                self.state = State::Waiting { until, glance };
+                return;
+            }
+            _ => return,
+        }
         match self.addresses.handle_resolved(now, answer) {
             Ok(ordered) => {
                 self.counters.dials += 1;
@@ -448,6 +461,11 @@ impl Machine {
         }
         match self.state.clone() {
             State::Disabled => {}
+            State::Waiting { until, .. } if until > now => {
+                self.state = State::Waiting { until, glance: Glance::UnderWay };
+                self.last_lookup = Some(now);
+                self.act(Action::Resolve);
+            }
             State::Cut { .. } | State::Waiting { .. } => self.attempt(now),
             State::Resolving { .. } => self.fail(now, Cause::TimedOut(Step::Resolving), random),
             State::Connecting { .. } => self.fail(now, Cause::TimedOut(Step::Connecting), random),
@@ -480,22 +498,35 @@ impl Machine {
         match self.network.reach {
             Reach::Cut(cut) => self.enter(now, State::Cut { cut, doubt: now.after(DOUBT_AFTER) }, None),
             // Whatever calls for an attempt, it does not follow the last one at once.
-            Reach::Usable => match self.last_attempt.map(|last| last.after(backoff::FLOOR)) {
-                Some(until) if until > now => self.enter(now, State::Waiting { until }, None),
+            Reach::Usable => match self.last_lookup.map(|last| last.after(backoff::FLOOR)) {
+                Some(until) if until > now => {
+                    self.enter(now, State::Waiting { until, glance: Glance::Never }, None);
+                }
                 Some(_) | None => self.attempt(now),
             },
         }
     }
 
     fn attempt(&mut self, now: Mono) {
-        self.counters.attempts += 1;
-        self.last_attempt = Some(now);
-        self.addresses.handle_attempt();
-        self.enter(now, State::Resolving { deadline: now.after(RESOLVE_MAX) }, None);
+        self.last_lookup = Some(now);
+        self.start_attempt(now);
         self.act(Action::Resolve);
     }
 
+    fn start_attempt(&mut self, now: Mono) {
+        self.counters.attempts += 1;
+        self.addresses.handle_attempt();
+        self.enter(now, State::Resolving { deadline: now.after(RESOLVE_MAX) }, None);
+    }
+
+    /// Not so late that the attempt itself would follow at once.
+    fn next_glance(&mut self, now: Mono, until: Mono, random: &mut dyn Random) -> Glance {
+        let at = now.after(self.backoff.draw(Retry::Local, random));
+        if at.after(backoff::FLOOR) < until { Glance::At(at) } else { Glance::Never }
+    }
+
     fn fail(&mut self, now: Mono, cause: Cause, random: &mut dyn Random) {
+        let led_astray = self.is_impostor(&cause);
         let retry = self.retry(now, &cause);
         self.learn(now, &cause);
         let mut wait = self.backoff.draw(retry, random);
@@ -503,14 +534,21 @@ impl Machine {
             self.addresses.handle_memory_failed(now.after(wait));
             wait = self.backoff.draw(Retry::Local, random);
         }
-        let earliest = self.last_attempt.unwrap_or_default().after(backoff::FLOOR);
+        let earliest = self.last_lookup.unwrap_or_default().after(backoff::FLOOR);
         self.counters.failures += u64::from(cause != Cause::Requested);
         if !matches!(self.actions.back(), Some(Action::Goodbye(_))) {
             self.act(Action::Hangup);
         }
         let next = match self.network.reach {
             Reach::Cut(cut) => State::Cut { cut, doubt: now.after(DOUBT_AFTER) },
-            Reach::Usable => State::Waiting { until: now.after(wait).max(earliest) },
+            Reach::Usable => {
+                let until = now.after(wait).max(earliest);
+                let glance = match led_astray {
+                    true => self.next_glance(now, until, random),
+                    false => Glance::Never,
+                };
+                State::Waiting { until, glance }
+            }
         };
         self.last_failure = Some(cause.clone());
         self.enter(now, next, Some(cause));
@@ -532,6 +570,11 @@ impl Machine {
         cause.retry(self.is_online())
     }
 
+    /// Whether it means that somebody else than the broker answers there.
+    const fn is_impostor(&self, cause: &Cause) -> bool {
+        matches!((&self.state, cause), (State::Tls { .. }, Cause::Tls(fault)) if !fault.is_about_dates())
+    }
+
     /// What a failure teaches about router, address and protocol.
     fn learn(&mut self, now: Mono, cause: &Cause) {
         match (&self.state, cause) {
@@ -539,9 +582,7 @@ impl Machine {
                 self.keepalive.handle_loss();
             }
             (State::Tls { .. }, Cause::TimedOut(_)) => self.addresses.handle_stalled(),
-            (State::Tls { .. }, Cause::Tls(fault)) if !fault.is_about_dates() => {
-                self.addresses.handle_impostor()
-            }
+            (_, cause) if self.is_impostor(cause) => self.addresses.handle_impostor(),
             (State::Mqtt { .. }, Cause::TimedOut(_)) => {
                 self.addresses.handle_stalled();
                 self.profile.handle_mute();
@@ -745,13 +786,5 @@ impl Machine {
             self.actions.clear();
             drop(self.actions.push_back(Action::Hangup));
         }
-    }
-}
-
-const fn lost(cut: Cut) -> Cause {
-    match cut {
-        Cut::NoLink => Cause::LinkLost,
-        Cut::NoAddress => Cause::AddressLost,
-        Cut::NoRoute => Cause::RouteLost,
     }
 }

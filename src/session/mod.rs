@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod backoff;
 pub mod cause;
 pub mod dns;
+mod glance;
 pub mod inflow;
 pub mod io;
 pub mod keepalive;

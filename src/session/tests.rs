@@ -34,6 +34,8 @@ struct Lab {
     /// What the name servers say.
     names: Result<Vec<SocketAddr>, Cause>,
     dialled: Vec<SocketAddr>,
+    /// Where somebody else answers.
+    impostors: Vec<SocketAddr>,
 }
 
 impl Lab {
@@ -62,6 +64,7 @@ impl Lab {
             only_311: None,
             names: Ok(vec!["192.0.2.1:8883".parse().unwrap()]),
             dialled: Vec::new(),
+            impostors: Vec::new(),
         }
     }
 
@@ -84,6 +87,11 @@ impl Lab {
                     self.dials += 1;
                     self.dialled.extend(&addresses);
                     self.machine.handle_opened(self.now, addresses[0]);
+                    if self.impostors.contains(&addresses[0]) {
+                        let cause = Cause::Tls(TlsFault::UnknownIssuer);
+                        self.machine.handle_failed(self.now, cause, &mut self.random);
+                        continue;
+                    }
                     let will = Will { topic: self.machine.topics().presence(), payload: vec![], delay_s: 0 };
                     self.machine.handle_connected(self.now, will);
                 }
@@ -469,6 +477,27 @@ fn refused_credentials_are_retried_slowly_and_for_ever() {
         while lab.machine.poll_action().is_some() {}
         lab.machine.handle_timeout(lab.now, &mut lab.random);
     }
+}
+
+#[test]
+fn a_lie_of_the_name_servers_is_got_over_as_soon_as_they_stop() {
+    let (liar, other, broker) = ("192.0.2.66:8883", "192.0.2.67:8883", "192.0.2.1:8883");
+    let named = |text: &str| Ok(vec![text.parse().unwrap()]);
+    let mut lab = Lab::new(5);
+    lab.names = named(liar);
+    lab.impostors = vec![liar.parse().unwrap(), other.parse().unwrap()];
+    lab.machine.handle_enabled(lab.now, true);
+    lab.settle();
+    // Hours of it: the window is at its largest, and two liars by turns are no news after the first time.
+    for minute in 0..240u32 {
+        lab.names = named(if minute % 2 == 0 { liar } else { other });
+        lab.pass(Duration::from_secs(60));
+    }
+    assert_eq!(lab.machine.phase(), Phase::Waiting);
+    assert!(lab.dials < 240, "{} dials in four hours", lab.dials);
+    lab.names = named(broker);
+    lab.pass(Duration::from_secs(17));
+    assert_eq!(lab.machine.phase(), Phase::Online);
 }
 
 #[test]

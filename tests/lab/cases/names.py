@@ -83,7 +83,7 @@ def dns_name_unknown(w):
     w.dns()
 
 
-@case(doctor="dns-hijacked", findings="tls-unknown-issuer", comes_up=False, back_within=12)
+@case(doctor="dns-hijacked", findings="tls-unknown-issuer", comes_up=False, back_within=2)
 def dns_rewritten(w):
     """every name leads to a portal"""
     w.broker()

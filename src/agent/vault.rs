@@ -65,7 +65,7 @@ impl Vault {
             log::error!("a transaction does not fit the state and was not written: {error}");
             return Err(Refusal::ReadOnly);
         }
-        log.commit(&ledger::encode(transaction), &self.ledger).map_err(|error| {
+        log.commit(&ledger::encode(transaction), transaction.effect(), &self.ledger).map_err(|error| {
             log::error!("the store refuses a record: {error}");
             Refusal::ReadOnly
         })?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::code::{Code, Rendezvous};
 use crate::clock::Stamp;
 use crate::identity::PublicKey;
+use crate::store::log::Effect;
 use crate::units::UnixSeconds;
 
 /// Longest name of a user in bytes: what Linux allows for an account (useradd(8)).
@@ -321,6 +322,25 @@ pub struct Transaction {
     pub floor: Option<UnixSeconds>,
     /// The steps.
     pub changes: Vec<Change>,
+}
+
+impl Transaction {
+    /// Whether it takes something away that must not come back: a device's way in, or a code that was used or burned.
+    pub fn effect(&self) -> Effect {
+        let takes = |change: &Change| match change {
+            Change::UserRemoved(_)
+            | Change::Redeemed { .. }
+            | Change::Ended { .. }
+            | Change::Revoked(_)
+            | Change::Vanished(_) => true,
+            Change::NextDevice(_)
+            | Change::Restored(_)
+            | Change::UserPut(_)
+            | Change::Issued { .. }
+            | Change::Cloud(_) => false,
+        };
+        if self.changes.iter().any(takes) { Effect::Takes } else { Effect::Gives }
+    }
 }
 
 #[cfg(test)]

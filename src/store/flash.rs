@@ -9,6 +9,9 @@ pub struct Geometry {
     pub segment_bytes: usize,
     /// Bytes that are programmed at once; a power of two from 1 to 4096.
     pub program_unit: usize,
+    /// Whether the last page may read well now and not later, if the power went while it was programmed (NAND): then nothing is
+    /// appended behind what an earlier run left, and the first commit of a run goes into a fresh segment.
+    pub fades: bool,
 }
 
 impl Geometry {

@@ -18,6 +18,16 @@ pub trait State {
     fn snapshot(&self, part: &mut dyn FnMut(&[u8]) -> Result<(), CommitError>) -> Result<(), CommitError>;
 }
 
+/// What a record does to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It gives. If it were lost, something would be missing.
+    Gives,
+    /// It takes something away that must not come back: it is sealed by an empty commit behind it, so that even a single
+    /// flipped bit in it is told from a write that was cut.
+    Takes,
+}
+
 /// The one who replays does not understand a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected;
@@ -103,7 +113,9 @@ impl<F: Flash> Log<F> {
         rules: Rules,
     ) -> Result<Self, OpenError> {
         // What a killed process wrote but never synced can be read all the same; nothing may be built on it before it lasts.
-        flash.sync()?;
+        if rules.sync_open {
+            flash.sync()?;
+        }
         let geometry = flash.geometry();
         let mut segments = Vec::with_capacity(geometry.segments);
         for segment in 0..geometry.segments {
@@ -120,7 +132,8 @@ impl<F: Flash> Log<F> {
                 // (rule 5): both are done by the first commit, which has the state to write anew.
                 let alone =
                     segments.iter().enumerate().all(|(i, s)| i == segment || s.iter().all(|b| *b == 0xff));
-                let clean = (!torn || !rules.rotate_torn) && (alone || !rules.erase_others);
+                let clean =
+                    (!torn || !rules.rotate_torn) && (alone || !rules.erase_others) && !geometry.fades;
                 (Place::At { segment, header, offset: end, clean }, found.txn, found.newest)
             }
         };
@@ -132,17 +145,19 @@ impl<F: Flash> Log<F> {
     ///
     /// # Errors
     /// [`CommitError`].
-    pub fn commit(&mut self, payload: &[u8], before: &dyn State) -> Result<(), CommitError> {
+    pub fn commit(&mut self, payload: &[u8], effect: Effect, before: &dyn State) -> Result<(), CommitError> {
         if payload.len() > COMMIT_MAX {
             return Err(CommitError::TooLarge);
         }
-        let room = self.geometry.round(FRAME_LEN + payload.len());
+        let sealed = effect == Effect::Takes && self.rules.seal;
+        let seal = if sealed { self.geometry.round(FRAME_LEN) } else { 0 };
+        let room = self.geometry.round(FRAME_LEN + payload.len()) + seal;
         let fits = match self.place {
             Place::ReadOnly => return Err(CommitError::ReadOnly),
             Place::Nowhere { .. } => false,
             Place::At { offset, clean, .. } => clean && offset + room <= tail_slot(&self.geometry),
         };
-        if fits && self.append(payload).is_ok() {
+        if fits && self.write(payload, sealed).is_ok() {
             return Ok(());
         }
         // No room, something to clean up, or an error after which nobody knows what of the frame is on the flash: a fresh
@@ -150,7 +165,7 @@ impl<F: Flash> Log<F> {
         // Twice, each time from the erase on: one passing error is got over, a flash that is dead fails again.
         for _ in 0..2 {
             match self.rotate(before) {
-                Ok(()) if self.append(payload).is_ok() => return Ok(()),
+                Ok(()) if self.write(payload, sealed).is_ok() => return Ok(()),
                 Ok(()) | Err(Rotating::Flash) => {}
                 Err(Rotating::TooLarge) => return Err(CommitError::TooLarge),
             }
@@ -181,6 +196,13 @@ impl<F: Flash> Log<F> {
         &self.flash
     }
 
+    fn write(&mut self, payload: &[u8], sealed: bool) -> Result<(), FlashError> {
+        self.append(payload)?;
+        self.counters.commits += 1;
+        // Not in one sync with the record: a cut could then take the record and leave the seal, which looks like damage.
+        if sealed { self.append(&[]) } else { Ok(()) }
+    }
+
     fn append(&mut self, payload: &[u8]) -> Result<(), FlashError> {
         let Place::At { segment, header, offset, clean } = self.place else { return Err(FlashError(0)) };
         let bytes = header.frame(offset, Frame { kind: Kind::Commit, txn: low(self.txn + 1), payload });
@@ -189,7 +211,6 @@ impl<F: Flash> Log<F> {
             self.sync()?;
         }
         self.txn += 1;
-        self.counters.commits += 1;
         self.place = Place::At { segment, header, offset: offset + length, clean };
         Ok(())
     }
@@ -214,7 +235,7 @@ impl<F: Flash> Log<F> {
         // Used up even if this attempt fails: no two attempts may look alike.
         self.newest = header.generation;
         let offset = self.fill(target, &header, old.is_none(), before)?;
-        if let Some((segment, old_header)) = old {
+        if let Some((segment, old_header)) = old.filter(|_| self.rules.mark_old) {
             // Unmarked, the old segment could come back if the new one rots.
             self.mark(segment, &old_header)?;
         }
@@ -276,7 +297,9 @@ impl<F: Flash> Log<F> {
         debug_assert!(!broken, "an error of the flash was swallowed by the snapshot");
         let end = Frame { kind: Kind::End, txn: parts, payload: &[] };
         offset += self.program(target, offset, header.frame(offset, end))?;
-        self.sync()?;
+        if self.rules.sync_fill {
+            self.sync()?;
+        }
         Ok(offset)
     }
 

@@ -9,4 +9,6 @@ pub mod recover;
 pub mod sim;
 
 #[cfg(test)]
+mod proof_tests;
+#[cfg(test)]
 mod tests;

@@ -48,6 +48,14 @@ pub(crate) struct Rules {
     pub(crate) erase_others: bool,
     /// Sync before acknowledging.
     pub(crate) sync_commit: bool,
+    /// 0: sync at opening, before anything is read.
+    pub(crate) sync_open: bool,
+    /// Sync a fresh segment before its predecessor is marked.
+    pub(crate) sync_fill: bool,
+    /// Mark the predecessor at all.
+    pub(crate) mark_old: bool,
+    /// Seal what takes something away: an empty commit behind it, synced as well, before it is acknowledged.
+    pub(crate) seal: bool,
 }
 
 impl Rules {
@@ -59,6 +67,10 @@ impl Rules {
         rotate_torn: true,
         erase_others: true,
         sync_commit: true,
+        sync_open: true,
+        sync_fill: true,
+        mark_old: true,
+        seal: true,
     };
 }
 
@@ -230,7 +242,10 @@ fn shape(geometry: &Geometry, index: usize, bytes: &[u8], rules: Rules) -> Resul
             Kind::End => complete = true,
             Kind::Commit => {
                 txn += 1;
-                payloads.push((offset + FRAME_LEN, frame.payload.len()));
+                // A seal says nothing: it only shows that the record before it is not the last.
+                if !frame.payload.is_empty() {
+                    payloads.push((offset + FRAME_LEN, frame.payload.len()));
+                }
             }
         }
         offset += next;

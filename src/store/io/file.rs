@@ -141,6 +141,7 @@ impl Flash for Files {
             segments: self.segments.len(),
             segment_bytes: self.segment_bytes,
             program_unit: PROGRAM_UNIT,
+            fades: false,
         }
     }
 
@@ -175,7 +176,7 @@ impl Flash for Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::log::{CommitError, Log, State};
+    use crate::store::log::{CommitError, Effect, Log, State};
 
     const SIZE: usize = 8192;
 
@@ -202,8 +203,8 @@ mod tests {
     fn what_was_committed_is_there_after_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(Files::open(dir.path(), SIZE).unwrap(), 1, &mut |_| Ok(())).unwrap();
-        log.commit(b"one", &Nothing).unwrap();
-        log.commit(b"two", &Nothing).unwrap();
+        log.commit(b"one", Effect::Gives, &Nothing).unwrap();
+        log.commit(b"two", Effect::Takes, &Nothing).unwrap();
         drop(log);
         assert_eq!(replayed(dir.path()), [b"one", b"two"]);
         for name in NAMES {
@@ -225,7 +226,7 @@ mod tests {
     fn another_size_is_refused_and_nothing_is_changed() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(Files::open(dir.path(), SIZE).unwrap(), 1, &mut |_| Ok(())).unwrap();
-        log.commit(b"one", &Nothing).unwrap();
+        log.commit(b"one", Effect::Gives, &Nothing).unwrap();
         drop(log);
         assert!(matches!(Files::open(dir.path(), 2 * SIZE), Err(FileError::Size { .. })));
         assert_eq!(replayed(dir.path()), [b"one"]);

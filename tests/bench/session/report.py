@@ -115,8 +115,9 @@ What chance decides: autossh tries again at growing distances (about 2, 10 and 2
 later. moorline draws its waits, so that many boxes do not come back at the same moment: up to the spread after a loss, up to the back-off window after refusals. That is where a peer that does not wait
 is faster. rathole has some spare connections that outlive the main one, answer a few times, and then no more until it has found out.
 
-What surprises: mosquitto_sub 2.0 ends (exit 7) when a TLS connection ends without a farewell; without TLS it goes on, and so it does where it finds out by itself. With sshd as it comes, a session whose
-client is gone keeps the forwarded port for hours, and the next one cannot have it; that is the *> 120* of autossh."""
+What surprises: mosquitto_sub 2.0 ends (exit 7) when a TLS connection ends without a farewell; without TLS it goes on, and so it does where it finds out by itself. autossh as usual needs
+two minutes to notice a dead connection (30 s four times); then, where the server is the same, sshd as it comes still holds the forwarded port for the old session and refuses it to the new one: the
+*> 120* of autossh."""
 
 
 def markdown(results, missing, words):

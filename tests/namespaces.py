@@ -1,4 +1,4 @@
-"""Programs in network namespaces: what the QEMU bench and the fault lab have in common."""
+"""Programs in network namespaces: what the QEMU bench, the fault lab and scripts/bench have in common."""
 import ctypes
 import os
 import signal
@@ -14,6 +14,18 @@ DNSMASQ = ("dnsmasq", "-k", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"
 def die_with_parent():
     """Run in a new process: it ends when the one that started it does, however that ends (prctl(2), PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def tree(pid):
+    """A process and all that came from it, as far as the ones between are there; parents first."""
+    found = [pid]
+    for parent in found:
+        for listed in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += map(int, listed.read_text().split())
+            except OSError:
+                pass  # It ended meanwhile.
+    return found
 
 
 class Programs:
@@ -33,10 +45,20 @@ class Programs:
                                               env=dict(os.environ, **(environment or {})), preexec_fn=die_with_parent)
 
     def stop(self, what):
-        process = self.running.pop(what, None)
+        process = self.running.get(what)
         if process:
-            process.kill()
+            self.signal(what, signal.SIGKILL)
+            del self.running[what]
             process.wait()
+
+    def signal(self, what, number):
+        """To the program and to what it has started."""
+        process = self.running[what]
+        for pid in tree(process.pid) if process.poll() is None else ():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
 
     def stop_all(self):
         for what in list(self.running):

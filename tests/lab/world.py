@@ -1,5 +1,5 @@
 """One case's hosts: a NAS behind a router with NAT, and an internet with name servers and a broker. All of it in network
-namespaces of its own; everything ends with the case."""
+namespaces of its own; everything ends with the case. scripts/bench session puts other programs on the same hosts."""
 import http.client
 import json
 import os
@@ -17,6 +17,9 @@ NAS, LAN = "192.168.77.10", "192.168.77.1"
 INTERNET = [f"{BROKER}/24", f"{DNS1}/24", f"{DNS2}/24", f"{PORTAL}/24", f"{BROKER6}/64"]
 OUTSIDE = ["198.51.100.1/24", "2001:db8:77:2::1/64"]
 PATIENCE = 60
+OTHER_NAS = "192.168.77.20"
+# The session's times, short enough for a lab.
+PACE = "keepalive_s = 10\nreconnect_spread_s = 2\nbackoff_max_s = 8"
 # Before any build of the agent.
 OLD = "2024-01-01 00:00:00"
 BINARY = os.environ.get("MOORLINE_LAB_BINARY", TOP / "target/release/moorline")
@@ -27,9 +30,7 @@ broker = "{url}"
 ca_file = "{dir}/broker/ca.pem"
 user = "nas"
 password_file = "{dir}/broker/nas.password"
-keepalive_s = 10
-reconnect_spread_s = 2
-backoff_max_s = 8
+{pace}
 [store]
 dir = "{dir}/store"
 [control]
@@ -72,8 +73,8 @@ class Call(http.client.HTTPConnection):
 
 
 class World(Programs):
-    def __init__(self, case, number):
-        super().__init__(TOP / "target/fault-lab" / case)
+    def __init__(self, case, number, where=TOP / "target/fault-lab"):
+        super().__init__(where / case)
         shutil.rmtree(self.where, ignore_errors=True)
         self.where.mkdir(parents=True)
         prefix = f"mfl{os.getpid() % 100000}n{number}"
@@ -82,7 +83,9 @@ class World(Programs):
         # A connection that stays open, for cases in which no new one can be had.
         self.agent, self.kept = None, None
         self.url, self.clock, self.environment = f"mqtts://{NAME}:{PORT}", 'trust = "system"', {}
-        self.more = ""
+        self.more, self.pace = "", PACE
+        # Where the broker listens.
+        self.address = BROKER
         self.etc = Path("/etc/netns") / self.nas
         self.hosts()
 
@@ -167,6 +170,22 @@ class World(Programs):
     def pass_all(self):
         self.nft("flush chain ip faults forward", "flush chain ip6 faults forward", "flush chain ip nat pre")
 
+    def vanish(self, address, port):
+        """Packets from and to a server vanish, without a word."""
+        self.drop(f"ip daddr {address} tcp dport {port}")
+        self.drop(f"ip saddr {address} tcp sport {port}")
+
+    def strict(self):
+        """A router that lets no connection through that it does not know, and tells nobody so."""
+        self.nft("add chain ip nat guard { type filter hook forward priority 10; }", "add rule ip nat guard iifname wan ct state new drop",
+                 "add rule ip nat guard iifname lan tcp flags & (syn | ack) == ack ct state new drop")
+
+    def move_nas(self):
+        """The NAS gets another address, the old one is gone."""
+        self.ip(self.nas, f"addr del {NAS}/24 dev eth0")
+        self.ip(self.nas, f"addr add {OTHER_NAS}/24 dev eth0")
+        self.routes()
+
     def forget(self):
         """The router forgets every connection; those that it knows then."""
         run(*self.within(self.router, "conntrack", "-F"))
@@ -181,9 +200,9 @@ class World(Programs):
     def broker(self):
         if not (self.where / "broker").exists():
             self.certificates()
-        environment = {"MOORLINE_BROKER": f"{NAME}:{BROKER}", "MOORLINE_BROKER_MORE": self.more}
+        environment = {"MOORLINE_BROKER": f"{NAME}:{self.address}", "MOORLINE_BROKER_MORE": self.more}
         self.launch("broker", self.net, TOP / "scripts/broker", self.where / "broker", PORT, "--run", environment=environment)
-        self.wait_port(self.net, BROKER, PORT)
+        self.wait_port(self.net, self.address, PORT)
 
     def dns(self, *more, servers=(DNS1, DNS2), records=(BROKER,), local=("--local=/lab/",), what="dns"):
         """Name servers that know only what they are told; without `local` they refuse the rest."""
@@ -211,7 +230,7 @@ class World(Programs):
 
     def start_agent(self):
         directory = self.where
-        text = CONFIG.format(url=self.url, dir=directory, clock=self.clock)
+        text = CONFIG.format(url=self.url, dir=directory, clock=self.clock, pace=self.pace)
         (directory / "agent.toml").write_text(text)
         self.launch("agent", self.nas, BINARY, "agent", "--config", directory / "agent.toml", environment=self.environment)
         self.agent = self.running["agent"]

@@ -61,9 +61,7 @@ def address_changed(w):
     """the NAS gets another address, the old one is gone"""
     w.all()
     yield
-    w.ip(w.nas, f"addr del {NAS}/24 dev eth0")
-    w.ip(w.nas, "addr add 192.168.77.20/24 dev eth0")
-    w.routes()
+    w.move_nas()
     w.wait("the session by the other address", w.is_online, 3)
     yield 1
 
@@ -85,8 +83,7 @@ def half_open(w):
     """packets of the connection vanish both ways, without a word"""
     w.all()
     yield
-    w.drop(f"ip daddr {BROKER} tcp dport {PORT}")
-    w.drop(f"ip saddr {BROKER} tcp sport {PORT}")
+    w.vanish(BROKER, PORT)
     w.wait_loss(30)
     yield 6
     w.pass_all()
@@ -96,8 +93,7 @@ def half_open(w):
 def nat_expired(w):
     """the router forgets the connection; packets from the broker find no way in"""
     w.all()
-    w.nft("add chain ip nat guard { type filter hook forward priority 10; }", "add rule ip nat guard iifname wan ct state new drop",
-          "add rule ip nat guard iifname lan tcp flags & (syn | ack) == ack ct state new drop")
+    w.strict()
     yield
     w.forget()
     # An entry that was just being renewed outlives the flush.

@@ -608,16 +608,18 @@ impl Machine {
         self.counters.pauses += 1;
         self.last_pause = Some((now, late));
         self.pause_explains_until = now.after(PAUSE_EXPLAINS);
+        let keepalive = self.keepalive();
         if let State::Online(online) = &mut self.state {
             // Its answer may lie in the socket: it gets the usual time from now on.
-            online.handle_pause(now);
+            online.handle_pause(now, keepalive);
         }
     }
 
     /// Asks the broker for a sign of life now, unless that is under way.
     fn doubt(&mut self, now: Mono, random: &mut dyn Random) {
+        let keepalive = self.keepalive();
         let State::Online(online) = &mut self.state else { return };
-        if let Some(nonce) = online.handle_doubt(now, random) {
+        if let Some(nonce) = online.handle_doubt(now, keepalive, random) {
             self.send_echo(nonce);
             self.send(Outbound::Ping);
         }

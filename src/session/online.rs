@@ -6,8 +6,10 @@ use super::cause::Cause;
 use crate::random::{self, Random};
 use crate::units::Mono;
 
-/// Longest wait for the answer to a probe.
+/// Wait for the answer to a probe: half the interval, so that a silent connection is noticed after one and a half, and within
+/// these bounds. The lower one has room for a slow line that loses a packet.
 const PROBE_MAX: Duration = Duration::from_secs(10);
+const PROBE_MIN: Duration = Duration::from_secs(4);
 /// A session this old is stable: the back-off falls back to its start.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// Even a busy session proves the whole round trip this often.
@@ -101,18 +103,18 @@ impl Online {
     }
 
     /// Nobody was there to handle what was due.
-    pub fn handle_pause(&mut self, now: Mono) {
+    pub fn handle_pause(&mut self, now: Mono, keepalive: Duration) {
         if let Some(probe) = &mut self.probe {
-            probe.deadline = now.after(PROBE_MAX);
+            probe.deadline = now.after(patience(keepalive));
         }
     }
 
     /// The network changed: the nonce of an echo to be sent at once, unless one is on its way.
-    pub fn handle_doubt(&mut self, now: Mono, random: &mut dyn Random) -> Option<u64> {
+    pub fn handle_doubt(&mut self, now: Mono, keepalive: Duration, random: &mut dyn Random) -> Option<u64> {
         if self.probe.is_some() {
             return None;
         }
-        Some(self.start_probe(now, false, random))
+        Some(self.start_probe(now, keepalive, false, random))
     }
 
     /// Time has passed.
@@ -139,7 +141,7 @@ impl Online {
             due.presence = true;
         }
         if self.probe.is_none() && (quiet || self.confirmed.after(CONFIRM_EVERY) <= now) {
-            due.echo = Some(self.start_probe(now, quiet, random));
+            due.echo = Some(self.start_probe(now, keepalive, quiet, random));
         }
         due.ping = due.echo.is_some() || unheard;
         if due.ping {
@@ -148,10 +150,15 @@ impl Online {
         Ok(due)
     }
 
-    fn start_probe(&mut self, now: Mono, quiet: bool, random: &mut dyn Random) -> u64 {
+    fn start_probe(&mut self, now: Mono, keepalive: Duration, quiet: bool, random: &mut dyn Random) -> u64 {
         let nonce = u64::from_le_bytes(random::bytes(random));
-        self.probe = Some(Probe { nonce, deadline: now.after(PROBE_MAX), pong: false, quiet });
+        let deadline = now.after(patience(keepalive));
+        self.probe = Some(Probe { nonce, deadline, pong: false, quiet });
         self.sent = now;
         nonce
     }
+}
+
+fn patience(keepalive: Duration) -> Duration {
+    (keepalive / 2).clamp(PROBE_MIN, PROBE_MAX)
 }

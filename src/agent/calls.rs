@@ -340,7 +340,7 @@ impl Agent {
 
     fn reset_pairings(&mut self) -> Result<(), Refused> {
         self.vault
-            .start_afresh(&mut self.random)
+            .start_afresh(self.config.records_per_day, &mut self.random)
             .map_err(|error| Refused::new(Fault::StoreReadOnly, error.to_string()))?;
         let now = self.now().mono;
         self.tracker.clear_where(now, |f| f.code == crate::health::finding::Code::StoreCorrupt);

@@ -43,7 +43,7 @@ use crate::sys::root::Root;
 use crate::units::Mono;
 
 pub use run::run;
-pub(crate) use start::{KEY_FILE, build_time, endpoint};
+pub(crate) use start::{KEY_FILE, build_time, endpoint, site};
 pub use start::{Options, StartError};
 
 /// Everything the agent is.

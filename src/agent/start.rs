@@ -32,7 +32,7 @@ use crate::session::presence::Instance;
 use crate::session::tls::{Judged, Roots, TlsError};
 use crate::session::topics::Topics;
 use crate::session::watchdog::Watchdog;
-use crate::store::io::file::FileError;
+use crate::store::io::{Site, SiteError};
 use crate::sys::keyfile::{KeyFileError, load_or_create};
 use crate::sys::root::Root;
 use crate::sys::{clock, random};
@@ -56,9 +56,9 @@ pub enum StartError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store's files.
+    /// The store's place.
     #[error(transparent)]
-    Store(#[from] FileError),
+    Store(#[from] SiteError),
     /// The identity.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -88,8 +88,10 @@ impl Agent {
         let config = load(&options.config, &hostname())?;
         log::set_max_level(config.log);
         let mut random = random::System::new();
+        let recognised = board(&root, &config);
         // The lock comes first: a second agent must not touch the key or the socket.
-        let vault = Vault::open(&config.store_dir, config.segment_bytes, &mut random)?;
+        let site = site(&root, &config, recognised.as_ref().ok());
+        let vault = Vault::open(site, config.records_per_day, &mut random)?;
         let identity = load_or_create(&config.store_dir.join(KEY_FILE))?;
         let fallback = crate::random::bytes(&mut random);
         let boot = clock::boot_id(&Root::real(), fallback);
@@ -103,7 +105,7 @@ impl Agent {
         let session = session(&config, &identity, started);
         let watchdog = Watchdog::new(config.backoff_max, started);
         let mut tracker = Tracker::default();
-        let board = board(&root, &config, &mut tracker, started);
+        let board = told_board(recognised, &mut tracker, started);
         let lights = Lights::new(root.clone());
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
         let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
@@ -179,14 +181,15 @@ fn login(account: &Account) -> crate::session::io::Account {
     crate::session::io::Account { user: account.user.clone(), password }
 }
 
-fn board(
-    root: &Root,
-    config: &Config,
-    tracker: &mut Tracker,
-    now: Mono,
-) -> Option<board::description::Description> {
-    let facts = board::io::facts(root);
-    match select::select(&builtin::all(), &facts, config.board.as_deref()) {
+type Board = Result<board::description::Description, select::NoBoard>;
+
+fn board(root: &Root, config: &Config) -> Board {
+    select::select(&builtin::all(), &board::io::facts(root), config.board.as_deref())
+}
+
+/// The board, or the finding that says why it is not known.
+fn told_board(board: Board, tracker: &mut Tracker, now: Mono) -> Option<board::description::Description> {
+    match board {
         Ok(board) => Some(board),
         Err(error) => {
             let code = match error {
@@ -196,6 +199,18 @@ fn board(
             tracker.raise(code, "", &error.to_string(), now);
             None
         }
+    }
+}
+
+/// Where the store may be: as configured, else by the board's list, else in the directory.
+pub(crate) fn site(root: &Root, config: &Config, board: Option<&board::description::Description>) -> Site {
+    Site {
+        root: root.clone(),
+        dir: config.store_dir.clone(),
+        segment_bytes: config.segment_bytes,
+        wanted: config.store_place.clone(),
+        candidates: board.into_iter().flat_map(|b| &b.state).filter_map(|p| p.parse().ok()).collect(),
+        never: board.map(|b| b.never_mtd.clone()).unwrap_or_default(),
     }
 }
 

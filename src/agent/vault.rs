@@ -1,24 +1,30 @@
 //! The store as the agent uses it: the log with the ledger folded from it, or the fact that it may not be believed.
 
-use std::path::{Path, PathBuf};
-
 use crate::pairing::ledger::{self, Ledger};
 use crate::pairing::record::Transaction;
 use crate::random::{self, Random};
-use crate::store::io::file::{FileError, Files, set_aside};
+use crate::store::flash::Flash;
+use crate::store::io::file::Lock;
+use crate::store::io::{Medium, Site, SiteError};
 use crate::store::log::{CommitError, Counters, Log, OpenError, Rejected, State};
+use crate::store::place::Place;
+use crate::store::wear::years_at_least;
 
 /// The store and the state in it. Both change together or not at all.
 pub(super) struct Vault {
-    dir: PathBuf,
-    segment_bytes: usize,
+    site: Site,
+    place: Place,
+    /// `None` only while a corrupt store is set aside.
+    lock: Option<Lock>,
+    /// At the daily budget; `None` where nobody knows.
+    years_at_least: Option<u32>,
     ledger: Ledger,
     kind: Kind,
 }
 
 enum Kind {
-    Open(Log<Files>),
-    /// Left by setting it aside; the lock is not held.
+    Open(Log<Medium>),
+    /// Left by setting it aside.
     Corrupt(OpenError),
 }
 
@@ -36,19 +42,31 @@ impl State for Ledger {
 }
 
 impl Vault {
-    /// Opens the store in `dir`. A corrupt one is a state, not an error.
-    pub(super) fn open(dir: &Path, segment_bytes: usize, random: &mut dyn Random) -> Result<Self, FileError> {
-        let files = Files::open(dir, segment_bytes)?;
+    /// Opens the store at `site`. A corrupt one is a state, not an error. `records_per_day`: the budget.
+    pub(super) fn open(site: Site, records_per_day: u32, random: &mut dyn Random) -> Result<Self, SiteError> {
+        let (medium, place, lock) = site.open()?;
+        let endurance = medium.endurance();
+        let years_at_least = endurance.map(|e| years_at_least(&medium.geometry(), e, records_per_day));
         let mut ledger = Ledger::default();
         let fresh = u32::from_le_bytes(random::bytes(random));
-        let kind = match Log::open(files, fresh, &mut |p| ledger.replay(p).map_err(|_| Rejected)) {
+        let kind = match Log::open(medium, fresh, &mut |p| ledger.replay(p).map_err(|_| Rejected)) {
             Ok(log) => Kind::Open(log),
             Err(error) => {
                 ledger = Ledger::default();
                 Kind::Corrupt(error)
             }
         };
-        Ok(Self { dir: dir.to_owned(), segment_bytes, ledger, kind })
+        Ok(Self { site, place, lock: Some(lock), years_at_least, ledger, kind })
+    }
+
+    /// Where it is.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Years that the flash lasts at least.
+    pub(super) const fn years_at_least(&self) -> Option<u32> {
+        self.years_at_least
     }
 
     /// The state as it is in the store.
@@ -97,12 +115,17 @@ impl Vault {
         }
     }
 
-    /// Keeps a corrupt store's files for diagnosis and starts afresh. A good store is left as it is.
-    pub(super) fn start_afresh(&mut self, random: &mut dyn Random) -> Result<(), FileError> {
+    /// Keeps a corrupt store for diagnosis and starts afresh. A good store is left as it is.
+    pub(super) fn start_afresh(
+        &mut self,
+        records_per_day: u32,
+        random: &mut dyn Random,
+    ) -> Result<(), SiteError> {
         if let Kind::Corrupt(_) = self.kind {
-            let kept = set_aside(&self.dir)?;
+            self.lock = None;
+            let kept = self.site.set_aside()?;
             log::warn!("the damaged store is kept in {}", kept.display());
-            *self = Self::open(&self.dir, self.segment_bytes, random)?;
+            *self = Self::open(self.site.clone(), records_per_day, random)?;
         }
         Ok(())
     }

@@ -225,6 +225,8 @@ impl Agent {
                     (None, true) => "read-only",
                     (None, false) => "ok",
                 },
+                place: self.vault.place().to_string(),
+                years_at_least: self.vault.years_at_least(),
                 records: counters.commits,
                 bytes_programmed: counters.bytes_programmed,
                 erases: counters.erases,

@@ -62,6 +62,10 @@ pub struct Description {
     pub fans: Vec<String>,
     /// Driver names of its clocks, the one to trust first.
     pub rtc: Vec<String>,
+    /// Where the pairing state can be kept, the best first, as `[store] place` names it; empty: in the configured directory.
+    pub state: Vec<String>,
+    /// MTD partitions that are never touched.
+    pub never_mtd: Vec<String>,
     /// What it is known not to have in sysfs.
     pub absent: Vec<Part>,
 }
@@ -214,6 +218,7 @@ fn root<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Option<Description> {
         None => Default::default(),
     };
     let rtc = texts(r, &mut t, "rtc");
+    let [state, never_mtd] = state(r, &mut t);
     let absent = absent(r, &mut t);
     t.finish(r);
     let isa = isa.filter(|isa| is_isa(r, isa.at, &isa.value));
@@ -223,7 +228,7 @@ fn root<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Option<Description> {
     #[rustfmt::skip]
     let found = Description {
         id, name, soc, isa, verified_on_device, source, matches, bay_count, bays, buttons, fan_count,
-        fault_led, status_led, kernel_led, one_lamp, temperatures, fans, rtc, absent,
+        fault_led, status_led, kernel_led, one_lamp, temperatures, fans, rtc, state, never_mtd, absent,
     };
     contradictions(r, &found);
     Some(found)
@@ -405,6 +410,32 @@ fn buttons<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Vec<Button> {
         }
     }
     list
+}
+
+/// `[state]`. The places are checked by their form only: which of them is used is decided on the box.
+fn state<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> [Vec<String>; 2] {
+    let Some(table) = t.table(r, "state") else { return Default::default() };
+    let at = table.at();
+    let [places, never] = lists(r, table, ["try", "never_mtd"]);
+    for place in &places {
+        let name = place.split_once(':').filter(|(kind, name)| match *kind {
+            "dir" => name.starts_with('/'),
+            "mtd" | "ubi" => !name.is_empty(),
+            _ => false,
+        });
+        match name {
+            None => {
+                let help = "write dir:/PATH, mtd:NAME or ubi:NAME".into();
+                r.complain(at, "bad-value", format!("{place:?} is no place for the store"), help);
+            }
+            Some(("mtd", name)) if never.iter().any(|n| n == name) => {
+                let help = "take it out of one of the two lists".into();
+                r.complain(at, "impossible", format!("{name} is to be tried and never to be touched"), help);
+            }
+            Some(_) => {}
+        }
+    }
+    [places, never]
 }
 
 fn absent<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Vec<Part> {

@@ -33,6 +33,9 @@ usage: moorline COMMAND [OPTIONS]
   report [--output FILE]              support bundle without personal data
   board list | show ID | check FILE   board descriptions
   config check FILE                   check an agent.toml
+  store verify [--config FILE]        whether the pairing data on the flash is sound; changes nothing
+  store inspect FILE|DIR [--segment-kib N]
+                                      an image of it, frame by frame
 
 options of every command:
   --json           answer as JSON, stable across versions
@@ -149,6 +152,15 @@ pub enum Command {
     BoardCheck(PathBuf),
     /// Check a configuration.
     ConfigCheck(PathBuf),
+    /// Judge the store that this configuration names.
+    StoreVerify(PathBuf),
+    /// Look into an image of a store.
+    StoreInspect {
+        /// File or directory.
+        path: PathBuf,
+        /// Size of a segment, for one file with all of them.
+        segment_kib: Option<usize>,
+    },
 }
 
 /// What was typed makes no sense.
@@ -170,7 +182,8 @@ struct Typed {
 }
 
 /// Options that take a value, and those that do not.
-const WITH_VALUE: [&str; 8] = ["socket", "config", "root", "ttl", "user", "email", "output", "name"];
+const WITH_VALUE: [&str; 9] =
+    ["socket", "config", "root", "ttl", "user", "email", "output", "name", "segment-kib"];
 const FLAGS: [&str; 12] = [
     "no-agent",
     "json",
@@ -302,6 +315,16 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
         ("board", ["check", file]) => Ok(Command::BoardCheck(PathBuf::from(file))),
         ("config", ["check", file]) => Ok(Command::ConfigCheck(PathBuf::from(file))),
         ("config", ["check"]) => Ok(Command::ConfigCheck(PathBuf::from(CONFIG))),
+        ("store", ["verify"]) => {
+            let config = typed.value("config").map_or_else(|| PathBuf::from(CONFIG), PathBuf::from);
+            Ok(Command::StoreVerify(config))
+        }
+        ("store", ["inspect", path]) => {
+            let bad = |text| Usage(format!("{text:?} is not a size in KiB"));
+            let kib = typed.text("segment-kib")?;
+            let segment_kib = kib.map(|t| t.parse().map_err(|_| bad(t))).transpose()?;
+            Ok(Command::StoreInspect { path: PathBuf::from(path), segment_kib })
+        }
         _ => Err(Usage(format!("there is no command {:?}", [&[first], rest].concat().join(" ")))),
     }
 }
@@ -399,6 +422,8 @@ mod tests {
         wrong("remove", "needs device ids");
         wrong("remove d1 --unused", "not both");
         wrong("reset", "needs a scope");
+        wrong("store", "no command \"store\"");
+        wrong("store inspect x --segment-kib much", "not a size in KiB");
         wrong("--socket", "missing argument");
     }
 

@@ -7,13 +7,18 @@ use serde_json::Value;
 
 use crate::board::builtin;
 use crate::board::description::{self, Description};
+use crate::board::select;
 use crate::clock::{BootId, Clock};
 use crate::config::io::{ConfigError, load};
 use crate::control::api;
 use crate::doctor::io::{Patient, examine};
 use crate::doctor::verdict::diagnose;
+use crate::pairing::ledger;
 use crate::session::tls::Judged;
 use crate::session::topics::Topics;
+use crate::store::inspect::{self, Report};
+use crate::store::io::read_image;
+use crate::sys::root::Root;
 use crate::sys::{clock, keyfile};
 
 /// Checks a configuration; the text to show.
@@ -54,6 +59,37 @@ pub fn doctor(file: &Path, is_watched: bool) -> Result<Value, ConfigError> {
     };
     let facts = smol::block_on(examine(patient, tell));
     Ok(serde_json::to_value(api::Doctor::from(&diagnose(&facts))).unwrap_or_default())
+}
+
+/// Looks at the store that the configuration names, also while an agent uses it; where it is, and what it holds.
+///
+/// # Errors
+/// In words.
+pub fn store_verify(file: &Path) -> Result<(String, Report), String> {
+    let config = load(file, "NAS").map_err(|e| e.to_string())?;
+    let root = Root::real();
+    let board = select::select(&builtin::all(), &crate::board::io::facts(&root), config.board.as_deref());
+    let (place, image) =
+        crate::agent::site(&root, &config, board.as_ref().ok()).image().map_err(|e| e.to_string())?;
+    looked(place.to_string(), &image)
+}
+
+/// Looks into an image of a store.
+///
+/// # Errors
+/// In words.
+pub fn store_inspect(path: &Path, segment_kib: Option<usize>) -> Result<(String, Report), String> {
+    let name = path.display().to_string();
+    let mut image = read_image(path).map_err(|error| format!("{name}: {error}"))?;
+    if let (Some(kib), [(file, bytes)]) = (segment_kib, image.as_slice()) {
+        image = inspect::split(file, bytes, kib.saturating_mul(1024));
+    }
+    looked(name, &image)
+}
+
+fn looked(name: String, image: &[(String, Vec<u8>)]) -> Result<(String, Report), String> {
+    let report = inspect::inspect(image, &ledger::words).map_err(|error| format!("{name}: {error}"))?;
+    Ok((name, report))
 }
 
 /// Checks a board file; the text to show.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::store::inspect::{FrameReport, Report};
 use crate::units::{Bytes, Span};
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -109,6 +110,37 @@ fn past_row(past: &Value) -> Vec<String> {
 fn of_subject(finding: &Value) -> String {
     let subject = text(finding, "subject");
     if subject.is_empty() { String::new() } else { format!(" ({subject})") }
+}
+
+/// `moorline store verify` and `inspect`.
+pub fn store(name: &str, report: &Report) -> String {
+    let mut out = format!("{name}: {}\n{}", report.state, wrapped("  ", &report.verdict));
+    for segment in &report.segments {
+        out += &format!("\n{}, {}: ", segment.name, Bytes(segment.bytes as u64));
+        out += &match (segment.state, segment.generation) {
+            ("ours", Some(generation)) => {
+                let old = if segment.superseded { ", superseded" } else { "" };
+                let torn = match segment.leftover_bytes {
+                    0 => String::new(),
+                    n => format!(", {n} bytes behind them that are no frame"),
+                };
+                format!(
+                    "generation {generation}, {} frames up to {}{torn}{old}\n",
+                    segment.frames.len(),
+                    segment.end
+                )
+            }
+            (state, _) => format!("{state}\n"),
+        };
+        let rows: Vec<Vec<String>> = segment.frames.iter().map(frame_row).collect();
+        out += &table(&rows);
+    }
+    out
+}
+
+fn frame_row(frame: &FrameReport) -> Vec<String> {
+    let number = if frame.kind == "snapshot-end" { String::new() } else { frame.number.to_string() };
+    vec![format!("  {:>6}", frame.offset), frame.kind.to_owned(), number, frame.what.clone()]
 }
 
 fn cloud_line(cloud: &Value) -> String {

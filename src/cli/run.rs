@@ -1,6 +1,7 @@
 //! One command, from argv to exit code. A shell, and the only part of the library that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+use crate::store::inspect::Report;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -47,6 +48,8 @@ fn carry_out(line: &Line) -> Done {
         Command::Version => print(concat!("moorline ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Agent { config, root } => run_agent(&Options { config: config.clone(), root: root.clone() }),
         Command::ConfigCheck(file) => checked(line, local::config_check(file)),
+        Command::StoreVerify(config) => store(line, local::store_verify(config)),
+        Command::StoreInspect { path, segment_kib } => store(line, local::store_inspect(path, *segment_kib)),
         Command::BoardCheck(file) => checked(line, local::board_check(file)),
         Command::BoardList => print(&local::board_list()),
         Command::BoardShow(id) => match local::board_show(id) {
@@ -138,6 +141,20 @@ fn checked(line: &Line, result: Result<String, crate::config::io::ConfigError>) 
             Err(FAILED)
         }
     }
+}
+
+/// A look into a store; a corrupt one is a failure.
+fn store(line: &Line, result: Result<(String, Report), String>) -> Done {
+    let (place, report) = result.map_err(|error| {
+        eprintln!("moorline: {error}");
+        FAILED
+    })?;
+    if line.json {
+        print(&format!("{}\n", json!(report)))?;
+    } else {
+        print(&render::store(&place, &report))?;
+    }
+    if report.state == "corrupt" { Err(FAILED) } else { Ok(()) }
 }
 
 fn with_user(path: &str, user: Option<&str>, joint: char) -> String {

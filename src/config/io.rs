@@ -87,6 +87,7 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         backoff_max: Duration::from_secs(raw.cloud.backoff_max_s),
         spread: Duration::from_secs(raw.cloud.spread_s),
         store_dir: raw.store_dir.into(),
+        store_place: raw.store_place,
         segment_bytes: raw.segment_kib * 1024,
         records_per_day: raw.records_per_day,
         socket: raw.socket.into(),

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::clock::Trust;
+use crate::store::place::Place;
 use broker::BrokerUrl;
 use secret::Secret;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub spread: Duration,
     /// Where pairing state is kept.
     pub store_dir: PathBuf,
+    /// Where the log is, if the owner of the configuration names it; else the board's list decides, else it is in `store_dir`.
+    pub store_place: Option<Place>,
     /// Bytes of a segment.
     pub segment_bytes: usize,
     /// Records a day that may reach the flash.

@@ -6,6 +6,7 @@ use super::Service;
 use super::broker::BrokerUrl;
 use crate::clock::Trust;
 use crate::pairing::budget;
+use crate::store::place::Place;
 use crate::typed_toml::{At, Fault, Reader, Table};
 
 /// Services that can be named.
@@ -20,6 +21,8 @@ pub struct Raw {
     pub cloud: RawCloud,
     /// `store.dir`.
     pub store_dir: String,
+    /// `store.place`.
+    pub store_place: Option<Place>,
     /// `store.segment_kib`.
     pub segment_kib: usize,
     /// `store.records_per_day`.
@@ -114,8 +117,8 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         spread_s: 10,
         device_access: None,
     });
-    let (store_dir, segment_kib, records_per_day) =
-        section(r, &mut root, "store", store).unwrap_or_else(|| (STORE_DIR.into(), 64, budget::A_DAY));
+    let (store_dir, store_place, segment_kib, records_per_day) =
+        section(r, &mut root, "store", store).unwrap_or_else(|| (STORE_DIR.into(), None, 64, budget::A_DAY));
     let control = section(r, &mut root, "control", control);
     let (socket, group, admins, max_connections) =
         control.unwrap_or_else(|| (SOCKET.into(), GROUP.into(), Vec::new(), 16));
@@ -129,6 +132,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         name,
         cloud,
         store_dir,
+        store_place,
         segment_kib,
         records_per_day,
         socket,
@@ -290,8 +294,16 @@ fn number<'t>(
     t.integer(r, key, low, high).and_then(|n| u64::try_from(n.value).ok()).unwrap_or(default)
 }
 
-fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, usize, u32) {
+fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, Option<Place>, usize, u32) {
     let dir = path(r, t, "dir", STORE_DIR);
+    let place = t.string(r, "place").and_then(|text| {
+        let parsed = text.value.parse();
+        if let Err(error) = &parsed {
+            let message = format!("place is {:?}", text.value);
+            r.complain(text.at, "bad-value", message, format!("{error}"));
+        }
+        parsed.ok()
+    });
     // 64 KiB is the least that the fullest pairing state needs: it may fill half a segment.
     let kib = t.integer(r, "segment_kib", 64, 1024);
     if let Some(kib) = &kib
@@ -302,7 +314,7 @@ fn store<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (String, usize, u32) {
     }
     let records = number(r, t, "records_per_day", 100, 1_000_000, budget::A_DAY.into());
     let kib = kib.and_then(|k| usize::try_from(k.value).ok()).unwrap_or(64);
-    (dir, kib, u32::try_from(records).unwrap_or(budget::A_DAY))
+    (dir, place, kib, u32::try_from(records).unwrap_or(budget::A_DAY))
 }
 
 fn path<'t>(r: &mut Reader<'t>, t: &mut Table<'t>, key: &'static str, default: &str) -> String {

@@ -178,6 +178,11 @@ pub struct Clock {
 pub struct Store {
     /// `ok`, `read-only` or `corrupt`.
     pub state: &'static str,
+    /// Where it is: `dir:/PATH`, `mtd:NAME` or `ubi:NAME`.
+    pub place: String,
+    /// Years that the flash lasts at least if the daily budget of records is used up every day; not told for files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub years_at_least: Option<u32>,
     /// Records written since the start of the agent.
     pub records: u64,
     /// Bytes written to the flash since then.

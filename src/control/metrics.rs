@@ -29,6 +29,10 @@ pub fn render(status: &Status) -> String {
         // Writing to a string does not fail.
         let _ = write!(text, "# TYPE {name} counter\n# HELP {name} {help}\n{name}_total {value}\n");
     }
+    if let Some(years) = status.store.years_at_least {
+        let help = "Years that the flash lasts at least at the daily budget";
+        gauge(&mut text, "moorline_store_years_at_least", help, f64::from(years));
+    }
     let d = &status.devices;
     text.push_str("# TYPE moorline_devices gauge\n# HELP moorline_devices Device entries by state\n");
     for (state, value) in

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::{
-    Change, CloudSettings, Device, DeviceId, DeviceState, Paired, Transaction, User, UserName,
+    Change, CloudSettings, Device, DeviceId, DeviceState, Ended, Paired, Transaction, User, UserName,
 };
 use crate::clock::Stamp;
 use crate::identity::KeyId;
@@ -246,6 +246,29 @@ fn revoked(state: &DeviceState, when: Stamp) -> Option<DeviceState> {
 pub fn encode(transaction: &Transaction) -> Vec<u8> {
     // postcard into a growing vector fails for no type that can be a record.
     postcard::to_allocvec(transaction).unwrap_or_default()
+}
+
+/// What a payload says, in words, for people who look into a store; `None` if it cannot be read. Addresses and keys are left out.
+pub fn words(payload: &[u8]) -> Option<String> {
+    let transaction = decode(payload).ok()?;
+    let all: Vec<String> = transaction.changes.iter().map(change_words).collect();
+    Some(all.join(", "))
+}
+
+fn change_words(change: &Change) -> String {
+    match change {
+        Change::NextDevice(id) => format!("the next entry is {id}"),
+        Change::Restored(device) => format!("{} of {} is {}", device.id, device.user, device.state.name()),
+        Change::UserPut(user) => format!("user {}", user.name),
+        Change::UserRemoved(name) => format!("user {name} removed"),
+        Change::Issued { id, user, .. } => format!("{id}: a code for {user}"),
+        Change::Redeemed { id, .. } => format!("{id} paired"),
+        Change::Ended { id, how: Ended::Expired } => format!("{id} expired"),
+        Change::Ended { id, how: Ended::Burned } => format!("{id} burned"),
+        Change::Revoked(id) => format!("{id} revoked"),
+        Change::Vanished(id) => format!("{id} gone"),
+        Change::Cloud(_) => "the cloud's settings".to_owned(),
+    }
 }
 
 /// Reads a transaction; every byte must belong to it.

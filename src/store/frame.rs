@@ -102,6 +102,14 @@ impl Header {
         bytes.get(..4) == Some(&MAGIC) && bytes.get(4).is_some_and(|v| *v > VERSION && *v != 0xff)
     }
 
+    /// Whether `bytes` can be what a cut left of a header: some bits of its first eight bytes not yet cleared.
+    pub fn may_be_cut(bytes: &[u8]) -> bool {
+        let [m, l, o, g] = MAGIC;
+        // The base-2 logarithm of a program unit is at most 12.
+        let known = [m, l, o, g, VERSION, 0, 0, 0];
+        bytes.iter().zip(known).all(|(byte, wanted)| byte & wanted == wanted)
+    }
+
     fn seed(&self, offset: usize) -> crc::Digest<'static, u32> {
         let mut digest = CRC.digest();
         digest.update(&self.log_id.to_le_bytes());

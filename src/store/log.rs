@@ -72,7 +72,7 @@ pub struct Counters {
 
 /// Where the log stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Blank: the first commit makes the first segment.
     Nowhere { log_id: u32 },
     /// Appends here.
@@ -86,7 +86,7 @@ enum Place {
 pub struct Log<F> {
     flash: F,
     geometry: Geometry,
-    place: Place,
+    position: Position,
     txn: u64,
     newest: u64,
     counters: Counters,
@@ -123,8 +123,8 @@ impl<F: Flash> Log<F> {
             flash.read(segment, 0, &mut bytes)?;
             segments.push(bytes);
         }
-        let (place, txn, newest) = match judge(&geometry, &segments, rules)? {
-            Verdict::Blank { newest } => (Place::Nowhere { log_id: fresh_log_id }, 0, newest),
+        let (position, txn, newest) = match judge(&geometry, &segments, rules)? {
+            Verdict::Blank { newest } => (Position::Nowhere { log_id: fresh_log_id }, 0, newest),
             Verdict::Current(found) => {
                 replay_all(&segments, &found, replay)?;
                 let Found { segment, header, end, torn, .. } = found;
@@ -134,10 +134,10 @@ impl<F: Flash> Log<F> {
                     segments.iter().enumerate().all(|(i, s)| i == segment || s.iter().all(|b| *b == 0xff));
                 let clean =
                     (!torn || !rules.rotate_torn) && (alone || !rules.erase_others) && !geometry.fades;
-                (Place::At { segment, header, offset: end, clean }, found.txn, found.newest)
+                (Position::At { segment, header, offset: end, clean }, found.txn, found.newest)
             }
         };
-        Ok(Self { flash, geometry, place, txn, newest, counters: Counters::default(), rules })
+        Ok(Self { flash, geometry, position, txn, newest, counters: Counters::default(), rules })
     }
 
     /// Writes a transaction; `Ok` only once it will survive a power cut. `before`: the state that it changes, for the
@@ -152,10 +152,10 @@ impl<F: Flash> Log<F> {
         let sealed = effect == Effect::Takes && self.rules.seal;
         let seal = if sealed { self.geometry.round(FRAME_LEN) } else { 0 };
         let room = self.geometry.round(FRAME_LEN + payload.len()) + seal;
-        let fits = match self.place {
-            Place::ReadOnly => return Err(CommitError::ReadOnly),
-            Place::Nowhere { .. } => false,
-            Place::At { offset, clean, .. } => clean && offset + room <= tail_slot(&self.geometry),
+        let fits = match self.position {
+            Position::ReadOnly => return Err(CommitError::ReadOnly),
+            Position::Nowhere { .. } => false,
+            Position::At { offset, clean, .. } => clean && offset + room <= tail_slot(&self.geometry),
         };
         if fits && self.write(payload, sealed).is_ok() {
             return Ok(());
@@ -170,13 +170,13 @@ impl<F: Flash> Log<F> {
                 Err(Rotating::TooLarge) => return Err(CommitError::TooLarge),
             }
         }
-        self.place = Place::ReadOnly;
+        self.position = Position::ReadOnly;
         Err(CommitError::ReadOnly)
     }
 
     /// Whether a flash error has made it read-only.
     pub const fn is_read_only(&self) -> bool {
-        matches!(self.place, Place::ReadOnly)
+        matches!(self.position, Position::ReadOnly)
     }
 
     /// What it cost so far.
@@ -204,23 +204,25 @@ impl<F: Flash> Log<F> {
     }
 
     fn append(&mut self, payload: &[u8]) -> Result<(), FlashError> {
-        let Place::At { segment, header, offset, clean } = self.place else { return Err(FlashError(0)) };
+        let Position::At { segment, header, offset, clean } = self.position else {
+            return Err(FlashError(0));
+        };
         let bytes = header.frame(offset, Frame { kind: Kind::Commit, txn: low(self.txn + 1), payload });
         let length = self.program(segment, offset, bytes)?;
         if self.rules.sync_commit {
             self.sync()?;
         }
         self.txn += 1;
-        self.place = Place::At { segment, header, offset: offset + length, clean };
+        self.position = Position::At { segment, header, offset: offset + length, clean };
         Ok(())
     }
 
     /// A fresh segment with a snapshot of `before`; the old one is marked before anything new is accepted.
     fn rotate(&mut self, before: &dyn State) -> Result<(), Rotating> {
-        let (old, log_id) = match self.place {
-            Place::ReadOnly => return Err(Rotating::Flash),
-            Place::Nowhere { log_id } => (None, log_id),
-            Place::At { segment, header, .. } => (Some((segment, header)), header.log_id),
+        let (old, log_id) = match self.position {
+            Position::ReadOnly => return Err(Rotating::Flash),
+            Position::Nowhere { log_id } => (None, log_id),
+            Position::At { segment, header, .. } => (Some((segment, header)), header.log_id),
         };
         let target = match old {
             Some((segment, _)) => (segment + 1) % self.geometry.segments.max(1),
@@ -241,7 +243,7 @@ impl<F: Flash> Log<F> {
         }
         self.clear_others(target, old.map(|(segment, _)| segment))?;
         self.counters.rotations += 1;
-        self.place = Place::At { segment: target, header, offset, clean: true };
+        self.position = Position::At { segment: target, header, offset, clean: true };
         Ok(())
     }
 

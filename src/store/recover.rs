@@ -21,6 +21,20 @@ pub enum Corruption {
     Newer,
 }
 
+impl Corruption {
+    /// What it means for whoever has to find out what happened.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NoSnapshot => "there is something, but no segment is whole",
+            Self::Superseded => "only a segment is left that was replaced by a newer one, which is gone",
+            Self::Gap => "something stands behind a damaged record: what was acknowledged is missing",
+            Self::Twins => "two segments claim to be the same one, or belong to different stores",
+            Self::Rejected => "a record says what this version does not understand, or what cannot be",
+            Self::Newer => "it was written by a newer version of this software",
+        }
+    }
+}
+
 /// Where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store is corrupt ({kind:?} at segment {segment}, offset {offset})")]

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod keyfile;
+pub mod mtd;
 pub mod notify;
 pub mod random;
 pub mod root;

@@ -20,5 +20,6 @@ mod kill;
 mod lab;
 mod lifecycle;
 mod owners;
+mod store;
 mod tidy;
 mod transports;

@@ -2,7 +2,7 @@
 
 use super::flash::{Flash, FlashError, Geometry};
 use super::frame::{FRAME_LEN, Frame, HEADER_LEN, Header, Kind, PAYLOAD_MAX};
-use super::recover::{Corruption, Evidence, Found, Rules, Verdict, judge, low, tail_slot};
+use super::recover::{Corruption, Evidence, Found, Rules, Verdict, is_settled, judge, low, tail_slot};
 
 /// Longest payload of a commit.
 pub const COMMIT_MAX: usize = PAYLOAD_MAX;
@@ -131,7 +131,7 @@ impl<F: Flash> Log<F> {
                 // Other segments may have to be erased first (rule 6), and nothing may be written behind a torn tail
                 // (rule 5): both are done by the first commit, which has the state to write anew.
                 let alone =
-                    segments.iter().enumerate().all(|(i, s)| i == segment || s.iter().all(|b| *b == 0xff));
+                    segments.iter().enumerate().all(|(i, s)| i == segment || is_settled(&geometry, s));
                 let clean =
                     (!torn || !rules.rotate_torn) && (alone || !rules.erase_others) && !geometry.fades;
                 (Position::At { segment, header, offset: end, clean }, found.txn, found.newest)
@@ -311,7 +311,7 @@ impl<F: Flash> Log<F> {
             if self.rules.erase_others
                 && segment != target
                 && Some(segment) != old
-                && !self.is_blank(segment)?
+                && !self.is_settled(segment)?
             {
                 self.erase(segment)?;
             }
@@ -329,6 +329,12 @@ impl<F: Flash> Log<F> {
         let mut bytes = vec![0; self.geometry.segment_bytes];
         self.flash.read(segment, 0, &mut bytes)?;
         Ok(bytes.iter().all(|b| *b == 0xff))
+    }
+
+    fn is_settled(&mut self, segment: usize) -> Result<bool, FlashError> {
+        let mut bytes = vec![0; self.geometry.segment_bytes];
+        self.flash.read(segment, 0, &mut bytes)?;
+        Ok(is_settled(&self.geometry, &bytes))
     }
 
     fn mark(&mut self, segment: usize, header: &Header) -> Result<(), FlashError> {

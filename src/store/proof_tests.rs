@@ -171,7 +171,7 @@ fn crash_images(
                 }
             }
             Some(Operation::Erase { segment }) => {
-                for pattern in 0..8usize {
+                for pattern in 0..12usize {
                     let mut torn = image.clone();
                     let size = g.segment_bytes;
                     for (i, byte) in torn[*segment].iter_mut().enumerate() {
@@ -182,6 +182,10 @@ fn crash_images(
                             3 => i >= size - g.round(16),
                             4 => i < size - g.round(16),
                             5 => i >= 32,
+                            // A segment of several blocks, cut in one of them: what is left, blank, and left again.
+                            6 => (size / 16..size / 8).contains(&i),
+                            7 => i < size / 8 && i >= 48,
+                            8 => i < size / 4 && i % 64 < 32,
                             _ => below(random, 2) == 0,
                         };
                         if gone {

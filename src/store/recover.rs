@@ -130,13 +130,15 @@ enum Shape {
     Complete(Found),
     /// Valid header, snapshot unfinished, no commit behind it: a rotation that was cut.
     Unfinished(Header),
+    /// Valid header, but what follows cannot be all: cut while it was erased, or damaged. Matters only if it is the newest.
+    Broken(Header, Evidence),
 }
 
 /// Judges the whole flash.
 pub(crate) fn judge(geometry: &Geometry, segments: &[Vec<u8>], rules: Rules) -> Result<Verdict, Evidence> {
     let mut shapes = Vec::with_capacity(segments.len());
     for (index, bytes) in segments.iter().enumerate() {
-        shapes.push(shape(geometry, index, bytes, rules)?);
+        shapes.push(shape(geometry, index, bytes, rules));
     }
     one_log(&shapes)?;
     let newest = shapes.iter().filter_map(generation).max();
@@ -147,6 +149,7 @@ pub(crate) fn judge(geometry: &Geometry, segments: &[Vec<u8>], rules: Rules) -> 
     let best = shapes.iter().position(|s| generation(s) == Some(newest)).unwrap_or(0);
     let found = match shapes.get(best) {
         Some(Shape::Complete(found)) => found.clone(),
+        Some(Shape::Broken(_, evidence)) => return Err(*evidence),
         Some(Shape::Unfinished(_)) => match fall_back(&shapes)? {
             Some(found) => found,
             None => return Ok(Verdict::Blank { newest }),
@@ -165,9 +168,20 @@ pub(crate) fn judge(geometry: &Geometry, segments: &[Vec<u8>], rules: Rules) -> 
 fn fall_back(shapes: &[Shape]) -> Result<Option<Found>, Evidence> {
     let whole = shapes.iter().filter_map(|s| match s {
         Shape::Complete(found) => Some(found),
-        Shape::Blank | Shape::Noise | Shape::Unfinished(_) => None,
+        Shape::Blank | Shape::Noise | Shape::Unfinished(_) | Shape::Broken(..) => None,
     });
-    if let Some(found) = whole.max_by_key(|found| found.header.generation) {
+    let found = whole.max_by_key(|found| found.header.generation);
+    let broken = shapes.iter().filter_map(|s| match s {
+        Shape::Broken(header, evidence) => Some((header.generation, evidence)),
+        Shape::Blank | Shape::Noise | Shape::Unfinished(_) | Shape::Complete(_) => None,
+    });
+    // Behind a broken one nobody goes: it may have been the current one.
+    if let Some((generation, evidence)) = broken.max_by_key(|(generation, _)| *generation)
+        && found.is_none_or(|found| found.header.generation < generation)
+    {
+        return Err(*evidence);
+    }
+    if let Some(found) = found {
         return Ok(Some(found.clone()));
     }
     let first = |s: &Shape| !matches!(s, Shape::Unfinished(header) if header.base_txn != 0);
@@ -177,7 +191,7 @@ fn fall_back(shapes: &[Shape]) -> Result<Option<Found>, Evidence> {
 const fn generation(shape: &Shape) -> Option<u64> {
     match shape {
         Shape::Complete(found) => Some(found.header.generation),
-        Shape::Unfinished(header) => Some(header.generation),
+        Shape::Unfinished(header) | Shape::Broken(header, _) => Some(header.generation),
         Shape::Blank | Shape::Noise => None,
     }
 }
@@ -188,7 +202,7 @@ fn one_log(shapes: &[Shape]) -> Result<(), Evidence> {
         .enumerate()
         .filter_map(|(i, s)| match s {
             Shape::Complete(found) => Some((i, &found.header)),
-            Shape::Unfinished(header) => Some((i, header)),
+            Shape::Unfinished(header) | Shape::Broken(header, _) => Some((i, header)),
             Shape::Blank | Shape::Noise => None,
         })
         .collect();
@@ -219,6 +233,14 @@ const fn evidence(kind: Corruption, segment: usize, offset: usize) -> Evidence {
     Evidence { kind, segment, offset }
 }
 
+/// Whether a segment needs nobody's attention: blank, or marked by its successor. Where pages fade a mark that was cut may be gone
+/// tomorrow.
+pub(crate) fn is_settled(geometry: &Geometry, bytes: &[u8]) -> bool {
+    let tail = bytes.get(tail_slot(geometry)..).unwrap_or_default();
+    let marked = !geometry.fades && tail.iter().any(|b| *b != 0xff);
+    marked || bytes.iter().all(|b| *b == 0xff)
+}
+
 fn is_marked(geometry: &Geometry, bytes: &[u8], header: &Header, rules: Rules) -> bool {
     let tail = bytes.get(tail_slot(geometry)..).unwrap_or_default();
     if rules.any_mark_counts {
@@ -228,11 +250,11 @@ fn is_marked(geometry: &Geometry, bytes: &[u8], header: &Header, rules: Rules) -
     }
 }
 
-fn shape(geometry: &Geometry, index: usize, bytes: &[u8], rules: Rules) -> Result<Shape, Evidence> {
+fn shape(geometry: &Geometry, index: usize, bytes: &[u8], rules: Rules) -> Shape {
     let Some(header) = Header::decode(bytes)
         .filter(|h| 1usize.checked_shl(h.log2_unit.into()) == Some(geometry.program_unit))
     else {
-        return Ok(if bytes.iter().all(|b| *b == 0xff) { Shape::Blank } else { Shape::Noise });
+        return if bytes.iter().all(|b| *b == 0xff) { Shape::Blank } else { Shape::Noise };
     };
     let limit = tail_slot(geometry);
     let mut offset = geometry.round(HEADER_LEN);
@@ -249,7 +271,7 @@ fn shape(geometry: &Geometry, index: usize, bytes: &[u8], rules: Rules) -> Resul
         };
         if !fits || offset + next > limit {
             // A valid frame that does not follow from the ones before it: something is missing between them.
-            return Err(evidence(Corruption::Gap, index, offset));
+            return Shape::Broken(header, evidence(Corruption::Gap, index, offset));
         }
         match frame.kind {
             Kind::Part => payloads.push((offset + FRAME_LEN, frame.payload.len())),
@@ -272,15 +294,15 @@ fn shape(geometry: &Geometry, index: usize, bytes: &[u8], rules: Rules) -> Resul
             // Behind an unfinished snapshot its own later parts may have arrived out of order; a commit never.
             let later = header.parse(bytes, at).is_some_and(|f| complete || f.kind == Kind::Commit);
             if later {
-                return Err(evidence(Corruption::Gap, index, at));
+                return Shape::Broken(header, evidence(Corruption::Gap, index, at));
             }
             at += geometry.program_unit;
         }
     }
     if !complete {
-        return Ok(Shape::Unfinished(header));
+        return Shape::Unfinished(header);
     }
-    Ok(Shape::Complete(Found { segment: index, header, txn, payloads, end: offset, torn, newest: 0 }))
+    Shape::Complete(Found { segment: index, header, txn, payloads, end: offset, torn, newest: 0 })
 }
 
 /// The low half of a transaction's number: all that a frame keeps of it.

@@ -113,6 +113,8 @@ impl Block for File {
 #[derive(Debug)]
 pub struct Files<B: Block = File> {
     segments: Vec<B>,
+    /// Written since their last sync; all of them at first, since a killed process may have left what was not synced.
+    unsynced: Vec<bool>,
     segment_bytes: usize,
 }
 
@@ -125,7 +127,7 @@ impl Files {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error(dir))?;
         let segments =
             NAMES.iter().map(|name| segment(dir, name, segment_bytes)).collect::<Result<_, _>>()?;
-        Ok(Self { segments, segment_bytes })
+        Ok(Self { segments, unsynced: vec![true; NAMES.len()], segment_bytes })
     }
 }
 
@@ -194,6 +196,9 @@ impl<B: Block> Flash for Files<B> {
         if offset.saturating_add(data.len()) > self.segment_bytes {
             return Err(FlashError(nix::libc::EINVAL));
         }
+        if let Some(unsynced) = self.unsynced.get_mut(segment) {
+            *unsynced = true;
+        }
         Ok(self.segment(segment)?.write_at(data, offset as u64)?)
     }
 
@@ -209,7 +214,13 @@ impl<B: Block> Flash for Files<B> {
     }
 
     fn sync(&mut self) -> Result<(), FlashError> {
-        Ok(self.segments.iter().try_for_each(Block::sync)?)
+        for (segment, unsynced) in self.segments.iter().zip(&mut self.unsynced) {
+            // Also where it fails: what was not written then is not written by a second try either.
+            if std::mem::take(unsynced) {
+                segment.sync()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -373,7 +384,8 @@ mod tests {
             dirty: RefCell::new(Vec::new()),
             fate: Rc::clone(fate),
         };
-        Files { segments: images.iter().map(block).collect(), segment_bytes: images[0].len() }
+        let unsynced = vec![true; images.len()];
+        Files { segments: images.iter().map(block).collect(), unsynced, segment_bytes: images[0].len() }
     }
 
     fn opened(files: Files<Faulty>) -> Result<(Log<Files<Faulty>>, Model), OpenError> {

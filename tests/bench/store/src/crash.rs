@@ -207,7 +207,11 @@ fn fullest(trace: &Trace) -> usize {
 }
 
 /// When to cut, and how: operation and class, in the order of the operations.
-fn plan(classes: &[(&'static str, Vec<usize>)], count: usize, random: &mut dyn Random) -> Vec<(usize, &'static str)> {
+fn plan(
+    classes: &[(&'static str, Vec<usize>)],
+    count: usize,
+    random: &mut dyn Random,
+) -> Vec<(usize, &'static str)> {
     let mut points = Vec::new();
     for (class, operations) in classes.iter().filter(|(_, o)| !o.is_empty()) {
         for _ in 0..count {
@@ -269,6 +273,7 @@ fn flash(
         out.add(class, tried(Image::Flash(shape, open, torn), trace, acknowledged));
     }
     let full = fullest(trace);
+    let random = &mut Seeded::new(4);
     let mut last = first;
     for op in &ops[..marks[full - 1]] {
         carry_out(&mut last, shape, op);
@@ -336,9 +341,14 @@ fn files(
     sync_nothing();
     let random = &mut Seeded::new(3);
     let all: Vec<usize> = (marks[0]..ops.len()).collect();
-    let writes = all.iter().copied().filter(|i| matches!(&ops[*i], FileOp::Write { data, .. } if data.len() > 1));
-    let classes =
-        [("between", all.clone()), ("prefix", writes.collect()), ("pages", all.clone()), ("unsynced", all.clone())];
+    let writes =
+        all.iter().copied().filter(|i| matches!(&ops[*i], FileOp::Write { data, .. } if data.len() > 1));
+    let classes = [
+        ("between", all.clone()),
+        ("prefix", writes.collect()),
+        ("pages", all.clone()),
+        ("unsynced", all.clone()),
+    ];
     let copy = dir.join("image");
     let mut out = Outcome::default();
     let (mut disk, mut at) = (Disk::default(), 0);
@@ -361,6 +371,7 @@ fn files(
         out.add(class, tried(Image::Files(open, image, &copy), trace, acknowledged));
     }
     let full = fullest(trace);
+    let random = &mut Seeded::new(4);
     let mut disk = Disk::default();
     for op in &ops[..marks[full - 1]] {
         disk.advance(op);

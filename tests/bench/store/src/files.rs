@@ -22,13 +22,30 @@ const PAGE: usize = 4096;
 /// What was done, in order. Files are numbered as they are created; a name can stand for another file later.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Create { name: String, file: usize },
-    Write { file: usize, at: usize, data: Vec<u8> },
-    Truncate { file: usize, length: usize },
-    Rename { from: String, to: String },
-    Remove { name: String },
+    Create {
+        name: String,
+        file: usize,
+    },
+    Write {
+        file: usize,
+        at: usize,
+        data: Vec<u8>,
+    },
+    Truncate {
+        file: usize,
+        length: usize,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
     /// Of one file.
-    Sync { file: usize },
+    Sync {
+        file: usize,
+    },
     SyncDirectory,
 }
 
@@ -145,7 +162,8 @@ impl Watch {
 
     fn opened(&mut self, fd: c_int, path: *const c_char, flags: c_int) {
         // SAFETY: as above.
-        let is_root = unsafe { CStr::from_ptr(path) }.to_bytes() == self.root.trim_end_matches('/').as_bytes();
+        let is_root =
+            unsafe { CStr::from_ptr(path) }.to_bytes() == self.root.trim_end_matches('/').as_bytes();
         if is_root {
             self.handles.insert(fd, Handle { file: None, at: 0 });
             return;
@@ -230,7 +248,9 @@ extern "C" fn open64(path: *const c_char, flags: c_int, mode: libc::mode_t) -> c
 }
 #[unsafe(no_mangle)]
 extern "C" fn close(fd: c_int) -> c_int {
-    watched(|w| drop(w.handles.remove(&fd)));
+    watched(|w| {
+        w.handles.remove(&fd);
+    });
     call!(SYS_close, fd) as c_int
 }
 
@@ -306,10 +326,12 @@ fn sync(fd: c_int, number: c_long) -> c_int {
         return 0;
     }
     let began = Instant::now();
+    // What is recorded is crashed on paper: the kernel need not make it last.
+    let recording = WATCHING.load(Ordering::Relaxed) && WATCH.try_lock().is_ok_and(|w| w.recording);
     // SAFETY: a number and a descriptor.
-    let done = unsafe { libc::syscall(number, fd) } as c_int;
+    let done = if recording { 0 } else { unsafe { libc::syscall(number, fd) } };
     watched(|w| w.synced(fd, began.elapsed()));
-    done
+    done as c_int
 }
 #[unsafe(no_mangle)]
 extern "C" fn fsync(fd: c_int) -> c_int {
@@ -377,7 +399,9 @@ impl Disk {
         let pending = std::mem::take(&mut self.pending);
         for op in pending {
             match &op {
-                Op::Write { file, .. } | Op::Truncate { file, .. } if Some(*file) != synced => self.pending.push(op),
+                Op::Write { file, .. } | Op::Truncate { file, .. } if Some(*file) != synced => {
+                    self.pending.push(op)
+                }
                 _ => self.carry_out(&op),
             }
         }
@@ -398,11 +422,17 @@ impl Disk {
             }
             Op::Truncate { file, length } => self.files.entry(*file).or_default().resize(*length, 0),
             Op::Rename { from, to } => {
-                if let Some(file) = self.names.remove(from) {
-                    self.names.insert(to.clone(), file);
+                if let Some(file) = self.names.remove(from)
+                    && let Some(replaced) = self.names.insert(to.clone(), file)
+                {
+                    self.files.remove(&replaced);
                 }
             }
-            Op::Remove { name } => drop(self.names.remove(name)),
+            Op::Remove { name } => {
+                if let Some(file) = self.names.remove(name) {
+                    self.files.remove(&file);
+                }
+            }
             Op::Sync { .. } | Op::SyncDirectory => {}
         }
     }
@@ -419,7 +449,11 @@ impl Disk {
                     while from < data.len() {
                         let to = data.len().min((at + from + PAGE) / PAGE * PAGE - at);
                         if keep() {
-                            disk.carry_out(&Op::Write { file: *file, at: at + from, data: data[from..to].to_vec() });
+                            disk.carry_out(&Op::Write {
+                                file: *file,
+                                at: at + from,
+                                data: data[from..to].to_vec(),
+                            });
                         }
                         from = to;
                     }

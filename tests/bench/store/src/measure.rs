@@ -137,7 +137,11 @@ fn files(peer: &Peer, trace: &Trace, dir: &Path) -> Result<Vec<(&'static str, f6
         ("programs", (cost.writes - began.writes) as f64),
         ("paged", ((cost.pages - began.pages) * 4096) as f64),
         ("syncs", (cost.syncs - began.syncs) as f64),
-        ("names", (cost.created + cost.renamed + cost.removed - began.created - began.renamed - began.removed) as f64),
+        (
+            "names",
+            (cost.created + cost.renamed + cost.removed - began.created - began.renamed - began.removed)
+                as f64,
+        ),
         ("median_us", at(0.5)),
         ("p99_us", at(0.99)),
         ("worst_us", at(1.0)),

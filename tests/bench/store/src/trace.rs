@@ -11,7 +11,9 @@ use moorline::clock::{BootId, Now};
 use moorline::identity::PublicKey;
 use moorline::pairing::ledger::{self, Ledger};
 use moorline::pairing::plan;
-use moorline::pairing::record::{Change, Device, DeviceId, DeviceState, Finish, Label, Transaction, UserName};
+use moorline::pairing::record::{
+    Change, Device, DeviceId, DeviceState, Finish, Label, Transaction, UserName,
+};
 use moorline::random::{Seeded, below, bytes};
 use moorline::units::{Mono, UnixSeconds, Wall};
 
@@ -25,8 +27,14 @@ const DEVICES: u32 = 1000;
 /// Pending and paired at once.
 const LIVE_MAX: usize = 32;
 const USERS: [&str; 8] = ["anna", "bert", "carla", "dmitri", "eva", "family", "guests", "office-backup"];
-const NAMES: [&str; 6] =
-    ["Anna's phone", "Laptop", "Pixel 9 of Dmitri", "iPad in the kitchen", "work", "Living room TV box, second one"];
+const NAMES: [&str; 6] = [
+    "Anna's phone",
+    "Laptop",
+    "Pixel 9 of Dmitri",
+    "iPad in the kitchen",
+    "work",
+    "Living room TV box, second one",
+];
 const PLATFORMS: [&str; 4] = ["Android 16", "iOS 19.1", "Linux", "Windows 11"];
 /// Of ten removals so many are the owner's; in the others the device leaves by itself.
 const REMOVED_BY_OWNER: u64 = 4;
@@ -68,7 +76,8 @@ pub fn keys(ledger: &Ledger) -> Map {
     map
 }
 
-fn table(device: &Device) -> u8 {
+/// Of a device in this state.
+pub fn table(device: &Device) -> u8 {
     match device.state {
         DeviceState::Pending { .. } | DeviceState::Ended { .. } => b'p',
         DeviceState::Paired(_) => b'd',
@@ -96,7 +105,8 @@ impl Maker {
         self.ledger.apply(&transaction).expect("the trace is possible");
         let before = self.trace.states.last().cloned().unwrap_or_default();
         let after = keys(&self.ledger);
-        let put = after.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, v)| (*k, Some(Rc::clone(v))));
+        let put =
+            after.iter().filter(|(k, v)| before.get(*k) != Some(*v)).map(|(k, v)| (*k, Some(Rc::clone(v))));
         let gone = before.keys().filter(|k| !after.contains_key(*k)).map(|k| (*k, None));
         // What is unchanged is shared, so that a state costs little.
         let changes: Vec<_> = put.chain(gone).collect();
@@ -122,13 +132,16 @@ impl Maker {
     }
 
     fn pick(&mut self, wanted: impl Fn(&DeviceState) -> bool) -> Option<DeviceId> {
-        let ids: Vec<DeviceId> = self.ledger.devices().iter().filter(|d| wanted(&d.state)).map(|d| d.id).collect();
+        let ids: Vec<DeviceId> =
+            self.ledger.devices().iter().filter(|d| wanted(&d.state)).map(|d| d.id).collect();
         ids.get(below(&mut self.random, ids.len() as u64) as usize).copied()
     }
 
     fn issue(&mut self) {
-        let user: UserName = USERS[below(&mut self.random, USERS.len() as u64) as usize].parse().expect("a name");
-        let planned = plan::issue(&self.ledger, &user, plan::TTL_MAX, true, &mut self.random).expect("there is room");
+        let user: UserName =
+            USERS[below(&mut self.random, USERS.len() as u64) as usize].parse().expect("a name");
+        let planned =
+            plan::issue(&self.ledger, &user, plan::TTL_MAX, true, &mut self.random).expect("there is room");
         self.plan(planned);
     }
 
@@ -162,6 +175,14 @@ impl Maker {
             self.commit(told);
         }
     }
+}
+
+/// The first `commits` of the trace that `seed` makes.
+pub fn make_some(seed: u64, commits: usize) -> Trace {
+    let mut trace = make(seed);
+    trace.steps.truncate(commits);
+    trace.states.truncate(trace.steps.len() + 1);
+    trace
 }
 
 /// The same `seed`, the same trace.

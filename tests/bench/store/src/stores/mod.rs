@@ -2,6 +2,7 @@
 
 pub mod ekv;
 pub mod littlefs;
+pub mod merged;
 pub mod moorline;
 pub mod redb;
 pub mod rewrite;
@@ -47,22 +48,19 @@ pub struct Peer {
     /// Bin of `size/` that has it in it.
     pub size: &'static str,
     pub setting: &'static str,
-    /// Whether several keys change together or not at all.
-    pub transactions: bool,
     pub home: Home,
 }
 
 /// The two blocks that moorline needs.
 const NAND_PAIR: Shape = Shape { blocks: 2, ..NAND };
 
-pub const PEERS: [Peer; 16] = [
+pub const PEERS: [Peer; 19] = [
     Peer {
         id: "moorline-nor",
         title: "moorline",
         package: "",
         size: "moorline-flash",
         setting: "2 segments of 64 KiB, P = 16, as it ships for files",
-        transactions: true,
         home: Home::Flash(NOR, |m, _| moorline::flash(m, 2, 16)),
     },
     Peer {
@@ -71,7 +69,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "moorline-flash",
         setting: "2 segments of 64 KiB, P = 4: the unit that sequential-storage and ekv have here",
-        transactions: true,
         home: Home::Flash(NOR, |m, _| moorline::flash(m, 2, 4)),
     },
     Peer {
@@ -80,7 +77,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "moorline-flash",
         setting: "4 segments of 32 KiB, P = 4: too small for its largest state (32 KiB), large enough for this trace",
-        transactions: true,
         home: Home::Flash(NOR, |m, _| moorline::flash(m, 4, 4)),
     },
     Peer {
@@ -89,8 +85,15 @@ pub const PEERS: [Peer; 16] = [
         package: "sequential-storage",
         size: "sequential",
         setting: "map, words of 4 bytes, all caches, `remove_item`; no transactions: puts first, then removals",
-        transactions: false,
         home: Home::Flash(NOR, |m, _| sequential::open(m)),
+    },
+    Peer {
+        id: "sequential-nor-merged",
+        title: "sequential-storage, key a device",
+        package: "sequential-storage",
+        size: "sequential",
+        setting: "the same, but a device keeps one key, so that most transactions change one key",
+        home: Home::Flash(NOR, |m, _| merged::merged(sequential::open(m))),
     },
     Peer {
         id: "ekv-nor",
@@ -98,7 +101,6 @@ pub const PEERS: [Peer; 16] = [
         package: "ekv",
         size: "ekv",
         setting: "pages of 4 KiB, align 4, CRC on; write transactions",
-        transactions: true,
         home: Home::Flash(NOR, ekv::open),
     },
     Peer {
@@ -107,8 +109,15 @@ pub const PEERS: [Peer; 16] = [
         package: "littlefs2",
         size: "littlefs",
         setting: "a file a key, an empty one counts as none, program 16, cache 256, block 4 KiB, block_cycles 500; no transactions",
-        transactions: false,
         home: Home::Flash(NOR, littlefs::nor),
+    },
+    Peer {
+        id: "littlefs-nor-merged",
+        title: "littlefs, file a device",
+        package: "littlefs2",
+        size: "littlefs",
+        setting: "the same, but a device keeps one file",
+        home: Home::Flash(NOR, |m, first| merged::merged(littlefs::nor(m, first))),
     },
     Peer {
         id: "moorline-nand",
@@ -116,7 +125,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "moorline-flash",
         setting: "2 segments of 128 KiB, P = 2048",
-        transactions: true,
         home: Home::Flash(NAND_PAIR, |m, _| moorline::flash(m, 2, 2048)),
     },
     Peer {
@@ -125,7 +133,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "moorline-flash",
         setting: "8 segments of 128 KiB, P = 2048: the room that littlefs has here",
-        transactions: true,
         home: Home::Flash(NAND, |m, _| moorline::flash(m, 8, 2048)),
     },
     Peer {
@@ -134,8 +141,15 @@ pub const PEERS: [Peer; 16] = [
         package: "littlefs2",
         size: "littlefs",
         setting: "a file a key, program and cache 2048, block 128 KiB, block_cycles 500",
-        transactions: false,
         home: Home::Flash(NAND, littlefs::nand),
+    },
+    Peer {
+        id: "littlefs-nand-merged",
+        title: "littlefs, 8 blocks, file a device",
+        package: "littlefs2",
+        size: "littlefs",
+        setting: "the same, but a device keeps one file",
+        home: Home::Flash(NAND, |m, first| merged::merged(littlefs::nand(m, first))),
     },
     Peer {
         id: "moorline-files",
@@ -143,7 +157,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "moorline-files",
         setting: "2 files of 64 KiB, P = 16, as it ships",
-        transactions: true,
         home: Home::Files(|d, _| moorline::files(d)),
     },
     Peer {
@@ -151,8 +164,7 @@ pub const PEERS: [Peer; 16] = [
         title: "SQLite, WAL",
         package: "rusqlite",
         size: "sqlite",
-        setting: "journal_mode=WAL, synchronous=FULL, locking_mode=EXCLUSIVE, pages of 4 KiB; WITHOUT ROWID",
-        transactions: true,
+        setting: "journal_mode=WAL, synchronous=FULL, locking_mode=EXCLUSIVE, pages of 4 KiB; WITHOUT ROWID; crash images with integrity_check, as for all SQLite here",
         home: Home::Files(sqlite::wal),
     },
     Peer {
@@ -161,7 +173,6 @@ pub const PEERS: [Peer; 16] = [
         package: "rusqlite",
         size: "sqlite",
         setting: "the same with pages of 1 KiB",
-        transactions: true,
         home: Home::Files(sqlite::wal_1k),
     },
     Peer {
@@ -170,7 +181,6 @@ pub const PEERS: [Peer; 16] = [
         package: "rusqlite",
         size: "sqlite",
         setting: "journal_mode=DELETE, synchronous=FULL, pages of 4 KiB",
-        transactions: true,
         home: Home::Files(sqlite::delete),
     },
     Peer {
@@ -179,7 +189,6 @@ pub const PEERS: [Peer; 16] = [
         package: "rusqlite",
         size: "sqlite",
         setting: "journal_mode=DELETE, synchronous=EXTRA: the directory is synced after the journal is gone",
-        transactions: true,
         home: Home::Files(sqlite::delete_extra),
     },
     Peer {
@@ -187,8 +196,7 @@ pub const PEERS: [Peer; 16] = [
         title: "redb",
         package: "redb",
         size: "redb",
-        setting: "Durability::Immediate, cache 1 MiB",
-        transactions: true,
+        setting: "Durability::Immediate, cache 1 MiB; crash images with check_integrity, whose `false` counts as an error",
         home: Home::Files(redb::open),
     },
     Peer {
@@ -197,7 +205,6 @@ pub const PEERS: [Peer; 16] = [
         package: "",
         size: "rewrite",
         setting: "everything in one file with a CRC-32: write beside, fsync, rename, fsync of the directory",
-        transactions: true,
         home: Home::Files(|d, _| rewrite::open(d)),
     },
 ];

@@ -18,8 +18,10 @@ pub fn open(dir: &Path, check: bool) -> Opened {
     let mut database =
         Database::builder().set_cache_size(CACHE).create(dir.join("store.redb")).map_err(text)?;
     if check {
-        // `Ok(false)`: something was wrong and was repaired; what is there now is what it vouches for.
-        database.check_integrity().map_err(text)?;
+        // `false`: something was wrong and was repaired, which may have gone back; who asks is told.
+        if !database.check_integrity().map_err(text)? {
+            return Err("check_integrity found damage".into());
+        }
     }
     Ok(Box::new(Tables(database)))
 }

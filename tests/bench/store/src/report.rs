@@ -337,7 +337,7 @@ impl Report {
             let y = 44 + i * 24;
             writeln!(
                 svg,
-                "<text x=\"214\" y=\"{}\" text-anchor=\"end\">{}{}</text>",
+                "<text x=\"244\" y=\"{}\" text-anchor=\"end\">{}{}</text>",
                 y + 13,
                 peer.title,
                 medium(group(peer))
@@ -353,9 +353,9 @@ impl Report {
                     .sum::<usize>()
             };
             let all: usize = FATES.into_iter().map(count).sum();
-            let mut x = 220.0;
+            let mut x = 250.0;
             for fate in FATES {
-                let width = 560.0 * count(fate) as f64 / all.max(1) as f64;
+                let width = 530.0 * count(fate) as f64 / all.max(1) as f64;
                 if width > 0.0 {
                     writeln!(
                         svg,

@@ -120,7 +120,12 @@ impl Ledger {
 
     fn step(&mut self, change: &Change, when: Stamp) -> Result<(), Impossible> {
         match change {
-            Change::NextDevice(id) => self.next_device = id.0.checked_sub(1).ok_or(Impossible::OutOfStep)?,
+            Change::NextDevice(id) => {
+                // It never goes back, or an id would be given twice.
+                let last = id.0.checked_sub(1).filter(|last| *last >= self.next_device);
+                let highest = self.devices.iter().map(|d| d.id.0).max().unwrap_or(0);
+                self.next_device = last.filter(|last| *last >= highest).ok_or(Impossible::OutOfStep)?;
+            }
             Change::Restored(device) => self.restore(device)?,
             Change::UserPut(user) => self.put_user(user)?,
             Change::UserRemoved(name) => self.remove_user(name, when)?,

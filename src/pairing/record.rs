@@ -26,6 +26,7 @@ pub const DNS_MAX: usize = 3;
 
 /// A name given to a user of the NAS: `[A-Za-z0-9._-]`, 1 to 32 characters, not starting with `-` or `.`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "heapless::String<USER_NAME_MAX>")]
 pub struct UserName(heapless::String<USER_NAME_MAX>);
 
 /// A text that is no user name.
@@ -43,6 +44,15 @@ impl core::str::FromStr for UserName {
             return Err(NotAUserName);
         }
         heapless::String::try_from(text).map(Self).map_err(|_| NotAUserName)
+    }
+}
+
+impl TryFrom<heapless::String<USER_NAME_MAX>> for UserName {
+    type Error = NotAUserName;
+
+    /// What is read from the flash must be a name as well.
+    fn try_from(text: heapless::String<USER_NAME_MAX>) -> Result<Self, NotAUserName> {
+        text.parse()
     }
 }
 
@@ -325,18 +335,20 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Whether it takes something away that must not come back: a device's way in, or a code that was used or burned.
+    /// Whether it takes something away that must not come back: a device's way in, or a code that was used or burned. A code that
+    /// expired does so again, and an entry that was only still to be told opens nothing.
     pub fn effect(&self) -> Effect {
         let takes = |change: &Change| match change {
             Change::UserRemoved(_)
             | Change::Redeemed { .. }
-            | Change::Ended { .. }
-            | Change::Revoked(_)
-            | Change::Vanished(_) => true,
+            | Change::Ended { how: Ended::Burned, .. }
+            | Change::Revoked(_) => true,
             Change::NextDevice(_)
             | Change::Restored(_)
             | Change::UserPut(_)
             | Change::Issued { .. }
+            | Change::Ended { how: Ended::Expired, .. }
+            | Change::Vanished(_)
             | Change::Cloud(_) => false,
         };
         if self.changes.iter().any(takes) { Effect::Takes } else { Effect::Gives }

@@ -15,7 +15,8 @@ def nasflash(cells):
 
 
 def boot(bench, kind, words=(), append="", **more):
-    """A machine whose state is on `ubifs` (NAND, 2 KiB pages), `jffs2` (NOR), `jffs2-spi` (an SPI chip) or `ext4` (a disk)."""
+    """A machine whose state is on `ubifs` (NAND, 2 KiB pages), `jffs2` (NOR), `jffs2-spi` (an SPI chip) or `ext4` (a disk); or its log on
+    raw flash, `mtd` (NOR) or `ubi` (a volume on NAND), with the key alone on a disk."""
     if kind == "jffs2-spi":
         chip = bench.disk("flash", 64, b"\xff")
         root, release = debian.kernel(bench.isa)
@@ -25,8 +26,26 @@ def boot(bench, kind, words=(), append="", **more):
     if kind == "ext4":
         return bench.boot(words=words, append=append, state=bench.ext4(), **more)
     cells = bench.disk("flash", MEBIBYTES, b"\xff")
+    if kind in PLACES:
+        return bench.boot(words=[*words, *nasflash(cells)], append=f"{append} test.flash={PLACES[kind].flash}", state=bench.ext4(), **more)
     place = {"ubifs": "test.flash=nand moorline.state=ubifs:ubi0:moorline", "jffs2": "test.flash=nor moorline.state=jffs2:mtd0"}[kind]
     return bench.boot(words=[*words, *nasflash(cells)], append=f"{append} {place}", **more)
+
+
+@dataclass
+class Raw:
+    """A log without a file system: the flash that nasflash plays, and what `[store] place` says."""
+
+    flash: str
+    place: str
+
+
+PLACES = {"mtd": Raw("nor", "mtd:nasflash"), "ubi": Raw("nand", "ubi:moorline")}
+
+
+def store(kind, more=""):
+    """Lines of `[store]` for this kind."""
+    return f'place = "{PLACES[kind].place}"\n{more}' if kind in PLACES else more
 
 
 @dataclass

@@ -13,8 +13,8 @@ use crate::sys::root::Root;
 
 /// Least bytes of a logical block: the fullest pairing state needs half a segment of nearly 64 KiB.
 const BLOCK_MIN: usize = 60 * 1024;
-/// Blocks that are used of a large volume.
-const BLOCKS_MAX: usize = 4;
+/// Blocks that are used of a large volume: UBI spreads the wear, so more would only be more to erase.
+const BLOCKS_MAX: usize = 2;
 /// Largest program unit of the format.
 const UNIT_MAX: usize = 4096;
 

@@ -4,7 +4,7 @@ import time
 from firmware.board import disks
 
 from ..bench import expect
-from ..flash import boot, wear
+from ..flash import boot, store, wear
 from ..storm import pairings
 from .mirror import switches
 
@@ -19,7 +19,7 @@ def cost(kind, many):
     def case(bench):
         count = 1000 if bench.long and kind != "jffs2-spi" else many
         bench.net.all()
-        machine = boot(bench, kind, initrd=bench.initrd(store=STORE, files=EVB if kind == "jffs2-spi" else None)).ready()
+        machine = boot(bench, kind, initrd=bench.initrd(store=store(kind, STORE), files=EVB if kind == "jffs2-spi" else None)).ready()
         machine.online()
         machine.sh("moorline status >/dev/null; sleep 5")
         idle, before = bench.resident(), wear(machine, kind)
@@ -35,10 +35,12 @@ def cost(kind, many):
         rest = wear(machine, kind) - before
         # A disk's flushes are those of this test's own sync.
         expect(rest.bytes == 0 and (kind == "ext4" or rest.erases == 0), f"{rest.bytes} bytes and {rest.erases} erases while idle")
-        store = machine.cli("status")["store"]
+        told = machine.cli("status")["store"]
+        years = f"; at least {told['years_at_least']} years at the daily budget" if "years_at_least" in told else ""
+        expect(machine.try_sh("moorline store verify")[0] == 0, "the store is not sound")
         what = "flushes" if kind == "ext4" else "erases"
         bench.say(f"{count} pairings and removals: {spent.bytes:,} bytes and {spent.erases:,} {what} reached the flash, "
-                  f"{store['bytes_programmed']:,} of them the agent's; then none; {idle} KiB resident before, {resident} after")
+                  f"{told['bytes_programmed']:,} of them the agent's; then none; {idle} KiB resident before, {resident} after{years}")
 
     case.__doc__ = f"pairings with the store on {kind}: bytes and erases counted, memory, and nothing while idle"
     return case

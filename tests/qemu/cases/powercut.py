@@ -156,12 +156,14 @@ def cuts(kind, few, many):
         bench.say(f"seed {seed}")
         chance, books, dropped = random.Random(seed), Books(), 0
         bench.net.all()
-        initrd = bench.initrd(store=STORE)
+        initrd = bench.initrd(store=flash.store(kind, STORE))
         nas, states = None, 0
         for number in range(count + 1):
             machine, disk = start(bench, kind, initrd, seed + number)
             status = machine.cli("status")
             expect(status["store"]["state"] == "ok", f"cut {number}: the store is {status['store']['state']}")
+            if kind in flash.PLACES:
+                expect(status["store"]["place"] == flash.PLACES[kind].place, f"the store is at {status['store']['place']}")
             expect(nas in (None, status["nas"]["id"]), f"cut {number}: another identity")
             nas = status["nas"]["id"]
             found = {d["id"]: d["state"] for d in machine.cli("devices")["devices"]}

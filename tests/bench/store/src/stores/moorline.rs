@@ -37,8 +37,9 @@ fn open<F: Flash + 'static>(flash: F) -> Opened {
 impl<F: Flash> Store for Vault<F> {
     fn commit(&mut self, step: &Step) -> Result<(), String> {
         let mut after = self.ledger.clone();
-        after.apply(&ledger::decode(&step.payload).map_err(text)?).map_err(text)?;
-        self.log.commit(&step.payload, &Before(&self.ledger)).map_err(text)?;
+        let transaction = ledger::decode(&step.payload).map_err(text)?;
+        after.apply(&transaction).map_err(text)?;
+        self.log.commit(&step.payload, transaction.effect(), &Before(&self.ledger)).map_err(text)?;
         self.ledger = after;
         Ok(())
     }
@@ -64,7 +65,7 @@ struct Segments {
 pub fn flash(medium: Medium, segments: usize, program_unit: usize) -> Opened {
     let shape = medium.0.borrow().shape;
     let segment_bytes = shape.block * shape.blocks / segments;
-    let geometry = Geometry { segments, segment_bytes, program_unit };
+    let geometry = Geometry { segments, segment_bytes, program_unit, fades: program_unit > 1024 };
     open(Segments { medium, geometry, block: shape.block })
 }
 

@@ -1,7 +1,7 @@
 //! moorline's log in its two files.
 
 use moorline::store::io::file::Files;
-use moorline::store::log::{CommitError, Log, State};
+use moorline::store::log::{CommitError, Effect, Log, State};
 use size::key;
 
 struct Keys(Vec<Vec<u8>>);
@@ -22,7 +22,7 @@ fn main() -> std::io::Result<()> {
     });
     let keys = Keys(replayed);
     let mut log = log.map_err(std::io::Error::other)?;
-    log.commit(&key(), &keys).map_err(std::io::Error::other)?;
+    log.commit(&key(), Effect::Takes, &keys).map_err(std::io::Error::other)?;
     println!("{:?}", keys.0);
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! moorline's log over a flash.
 
 use moorline::store::flash::{Flash, FlashError, Geometry};
-use moorline::store::log::{CommitError, Log, State};
+use moorline::store::log::{CommitError, Effect, Log, State};
 use size::{BLOCK, BLOCKS, Chip, key};
 
 struct Segments(Chip);
 
-const GEOMETRY: Geometry = Geometry { segments: 2, segment_bytes: BLOCK * BLOCKS / 2, program_unit: 16 };
+const GEOMETRY: Geometry =
+    Geometry { segments: 2, segment_bytes: BLOCK * BLOCKS / 2, program_unit: 16, fades: false };
 
 fn failed(error: std::io::Error) -> FlashError {
     FlashError(error.raw_os_error().unwrap_or(5))
@@ -47,7 +48,7 @@ fn main() -> std::io::Result<()> {
     });
     keys.0 = replayed;
     let mut log = log.map_err(std::io::Error::other)?;
-    log.commit(&key(), &keys).map_err(std::io::Error::other)?;
+    log.commit(&key(), Effect::Takes, &keys).map_err(std::io::Error::other)?;
     println!("{:?}", keys.0);
     Ok(())
 }

@@ -5,6 +5,7 @@ mod calls;
 mod cloud;
 mod doctor;
 mod events;
+mod remote;
 mod run;
 mod start;
 mod time;
@@ -70,6 +71,7 @@ pub struct Agent {
     time: time::Question,
     doctor: doctor::Round,
     transport: Transport,
+    entrance: remote::Entrance,
     tracker: Tracker,
     events: events::Events,
     board: Option<Description>,

@@ -51,6 +51,8 @@ enum Event {
     Diagnosed(Diagnosis),
     /// A key of an input device.
     Key(String, Key),
+    /// A device asks something through its carrier.
+    Device(crate::remote::io::carrier::Call),
     /// Something is due.
     Timer,
 }
@@ -114,6 +116,7 @@ impl Agent {
                 Event::Key(device, key) => self.handle_key(&device, key),
                 Event::Time(told) => self.handle_time(told),
                 Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
+                Event::Device(call) => self.handle_device(&call),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -163,6 +166,7 @@ impl Agent {
             self.tracker.clear_where(now.mono, |f| f.code == Code::CloudDisabled);
         }
         self.look_at_inflow();
+        self.keep_gate();
         self.drive_session();
         self.tell_removed_if_online();
         self.tell_findings();
@@ -212,8 +216,8 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..8 {
-            let event = match (sources.turn + source) % 8 {
+        for source in 0..9 {
+            let event = match (sources.turn + source) % 9 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
@@ -222,6 +226,7 @@ impl Agent {
                 }
                 4 => self.poll_time(cx).map(Event::Time),
                 5 => self.poll_doctor(cx).map(Event::Diagnosed),
+                7 => self.entrance.poll_call(cx).map(Event::Device),
                 6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
                     .watch

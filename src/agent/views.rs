@@ -231,6 +231,7 @@ impl Agent {
                 bytes_programmed: counters.bytes_programmed,
                 erases: counters.erases,
             },
+            remote: self.remote_view(),
             findings,
             past_findings: self.tracker.past(now.mono).map(|ended| past_finding(ended, now.mono)).collect(),
         }

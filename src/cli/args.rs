@@ -33,7 +33,7 @@ usage: moorline COMMAND [OPTIONS]
   report [--output FILE]              support bundle without personal data
   board list | show ID | check FILE   board descriptions
   config check FILE                   check an agent.toml
-  store verify [--config FILE]        whether the pairing data on the flash is sound; changes nothing
+  store verify [--config FILE]        whether the pairing data on the flash is sound
   store inspect FILE|DIR [--segment-kib N]
                                       an image of it, frame by frame
 

@@ -20,6 +20,10 @@ usage: moorline-client COMMAND [OPTIONS]
   list                 the NASes this device is paired with
   status [NAS]         ask a NAS where this device stands
   unpair NAS           leave a NAS; it forgets this device
+  services [NAS] --at HOST:PORT
+                       what this device may reach there, and whether it runs
+  forward SERVICE [--nas NAS] --at HOST:PORT [--listen 127.0.0.1:0]
+                       a local port for a service of the NAS, until interrupted
 
 options of every command:
   --state DIR          keys and pairings (default ~/.config/moorline-client)
@@ -55,6 +59,17 @@ pub enum Command {
     Status(Option<String>),
     /// Leave a NAS.
     Unpair(String),
+    /// List the services of a NAS.
+    Services(Option<String>),
+    /// Give a service a local port.
+    Forward {
+        /// Which.
+        service: String,
+        /// Of which NAS, where there are several.
+        nas: Option<String>,
+        /// The local port.
+        listen: String,
+    },
 }
 
 /// What was typed.
@@ -74,6 +89,8 @@ pub struct Line {
     pub password_file: Option<PathBuf>,
     /// First level of the topics.
     pub prefix: String,
+    /// Where the NAS listens for its devices.
+    pub at: Option<String>,
     /// Answer as JSON.
     pub json: bool,
 }
@@ -91,9 +108,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
         user: None,
         password_file: None,
         prefix: "moorline".into(),
+        at: None,
         json: false,
     };
     let (mut name, mut timeout, mut words) = (None, Duration::from_secs(60), Vec::new());
+    let (mut nas, mut listen) = (None, "127.0.0.1:0".to_owned());
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next()? {
         match arg {
@@ -107,6 +126,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
             Long("user") => line.user = Some(parser.value()?.string()?),
             Long("password-file") => line.password_file = Some(parser.value()?.into()),
             Long("prefix") => line.prefix = parser.value()?.string()?,
+            Long("at") => line.at = Some(parser.value()?.string()?),
+            Long("nas") => nas = Some(parser.value()?.string()?),
+            Long("listen") => listen = parser.value()?.string()?,
             Long("name") => name = Some(parser.value()?.string()?),
             Long("timeout") => timeout = Duration::from_secs(parser.value()?.parse()?),
             Long(_) | Short(_) => return Err(arg.unexpected().into()),
@@ -120,6 +142,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
         ["list"] => Command::List,
         ["status"] => Command::Status(None),
         ["status", nas] => Command::Status(Some((*nas).to_owned())),
+        ["services"] => Command::Services(None),
+        ["services", nas] => Command::Services(Some((*nas).to_owned())),
+        ["forward", service] => Command::Forward { service: (*service).to_owned(), nas, listen },
         ["unpair", nas] => Command::Unpair((*nas).to_owned()),
         other => return Err(Usage(format!("there is no command {:?}", other.join(" ")))),
     };
@@ -138,6 +163,13 @@ mod tests {
             Command::Pair { code: "X".into(), name: Some("p".into()), timeout: Duration::from_secs(5) };
         assert_eq!(read("pair X --name p --timeout 5"), Ok(pair));
         assert_eq!(read("status"), Ok(Command::Status(None)));
+        let forward = |nas: Option<&str>, listen: &str| Command::Forward {
+            service: "web".into(),
+            nas: nas.map(Into::into),
+            listen: listen.into(),
+        };
+        assert_eq!(read("forward web --at nas:46800"), Ok(forward(None, "127.0.0.1:0")));
+        assert_eq!(read("forward web --nas x --listen [::1]:8080"), Ok(forward(Some("x"), "[::1]:8080")));
         assert!(read("pair").unwrap_err().contains("needs a code"));
         assert!(read("dance").unwrap_err().contains("no command \"dance\""));
     }

@@ -4,13 +4,18 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use smol::LocalExecutor;
+use smol::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::args::{Command, HELP, Line, parse};
+use super::channel::Unreached;
 use super::exchange::{Exchange, Introduction, Outcome};
+use super::forward::{Way, forward};
 use super::keyring::{Broker, Kept, Keyring, Pairing};
 use super::link::Link;
 use crate::config::broker::BrokerUrl;
@@ -20,6 +25,8 @@ use crate::pairing::handshake::{self, Grant};
 use crate::pairing::notice::{Knock, Notice, Say, Standing};
 use crate::pairing::record::Label;
 use crate::random::{self, Random};
+use crate::remote::channel;
+use crate::remote::opening::Service;
 use crate::session::cause::Cause;
 use crate::session::io::{Account, Endpoint};
 use crate::session::tls::{Judged, Roots};
@@ -46,13 +53,15 @@ enum Failure {
     Nobody,
     #[error("the NAS did not answer: it is offline, or it was reset")]
     Silent,
+    #[error(transparent)]
+    Unreached(#[from] Unreached),
 }
 
 impl Failure {
     const fn exit(&self) -> u8 {
         match self {
-            Self::Said(_) => 1,
-            Self::Broker(_) | Self::Nobody | Self::Silent => 3,
+            Self::Said(_) | Self::Unreached(Unreached::Refused(_)) => 1,
+            Self::Unreached(_) | Self::Broker(_) | Self::Nobody | Self::Silent => 3,
         }
     }
 }
@@ -94,6 +103,11 @@ async fn carry_out(line: &Line) -> Result<String, Failure> {
         Command::List => list(line),
         Command::Status(nas) => status(line, nas.as_deref()).await,
         Command::Unpair(nas) => unpair(line, nas).await,
+        Command::Services(nas) => services(line, nas.as_deref()).await,
+        Command::Forward { service, nas, listen } => {
+            let executor = Rc::new(LocalExecutor::new());
+            executor.run(forwarded(line, &executor, service, nas.as_deref(), listen)).await
+        }
     }
 }
 
@@ -378,6 +392,68 @@ async fn unpair(line: &Line, nas: &str) -> Result<String, Failure> {
     } else {
         Ok(format!("{} has forgotten this device.\n", pairing.name))
     }
+}
+
+/// The way to the one NAS that is meant.
+fn way(
+    line: &Line,
+    executor: &Rc<LocalExecutor<'static>>,
+    nas: Option<&str>,
+) -> Result<(Way, Pairing), Failure> {
+    let mut pairings = chosen(line, nas)?;
+    let Some(pairing) = pairings.pop().filter(|_| pairings.is_empty()) else {
+        return Err(said("which NAS? `moorline-client list` has them"));
+    };
+    let at = line.at.as_deref().ok_or_else(|| said("where is it? Give --at HOST:PORT"))?;
+    let found = std::net::ToSocketAddrs::to_socket_addrs(at).map_err(|e| said(format!("{at}: {e}")))?;
+    let tls = channel::client(&pairing.key, pairing.nas_key).map_err(said)?;
+    Ok((Way::new(executor, found.collect(), tls), pairing))
+}
+
+async fn services(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
+    let executor = Rc::new(LocalExecutor::new());
+    let (way, _) = way(line, &executor, nas)?;
+    let services = executor.run(async { way.channel(None).await?.services().await }).await?;
+    if line.json {
+        let view = |s: &Service| json!({ "name": s.name, "up": s.is_up });
+        return Ok(format!("{}\n", json!({ "services": services.iter().map(view).collect::<Vec<_>>() })));
+    }
+    let row =
+        |s: &Service| format!("{:<16}  {}\n", s.name, if s.is_up { "runs" } else { "does not run now" });
+    Ok(services.iter().map(row).collect())
+}
+
+async fn forwarded(
+    line: &Line,
+    executor: &Rc<LocalExecutor<'static>>,
+    service: &str,
+    nas: Option<&str>,
+    listen: &str,
+) -> Result<String, Failure> {
+    let (way, pairing) = way(line, executor, nas)?;
+    // So that what does not work is said now, and not to the first connection.
+    let there = way.channel(None).await?.services().await?;
+    if !there.iter().any(|s| s.name == service) {
+        let names: Vec<&str> = there.iter().map(|s| s.name.as_str()).collect();
+        return Err(said(format!(
+            "{} has no service {service:?} for this device, only {}",
+            pairing.name,
+            names.join(", ")
+        )));
+    }
+    let listener = TcpListener::bind(listen).await.map_err(|e| said(format!("{listen}: {e}")))?;
+    let local = listener.local_addr().map_err(said)?;
+    if line.json {
+        println!(
+            "{}",
+            json!({ "listening": local.to_string(), "service": service, "nas": pairing.nas, "path": "lan" })
+        );
+    } else {
+        println!("{service} of {} is at {local} now, until this is interrupted.", pairing.name);
+    }
+    let tell = |error: &Unreached| eprintln!("moorline-client: a connection was not carried: {error}");
+    forward(Rc::new(way), listener, service.to_owned(), tell).await.map_err(said)?;
+    Ok(String::new())
 }
 
 fn hostname() -> String {

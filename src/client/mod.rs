@@ -2,7 +2,9 @@
 //! firmware images.
 
 pub mod args;
+pub mod channel;
 pub mod commands;
 pub mod exchange;
+pub mod forward;
 pub mod keyring;
 pub mod link;

@@ -98,6 +98,7 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         trust: raw.trust,
         time_servers: raw.time_servers,
         log: raw.log,
+        remote_port: raw.remote_port,
         services: raw.services,
     }
 }

@@ -57,6 +57,8 @@ pub struct Config {
     pub time_servers: Vec<String>,
     /// What is logged.
     pub log: log::LevelFilter,
+    /// Port that paired devices reach the NAS at, on all its addresses; `None`: there is no such listener.
+    pub remote_port: Option<u16>,
     /// Services that devices may reach.
     pub services: Vec<Service>,
 }

@@ -43,6 +43,8 @@ pub struct Raw {
     pub time_servers: Vec<String>,
     /// `log.level`.
     pub log: log::LevelFilter,
+    /// `remote.port`.
+    pub remote_port: Option<u16>,
     /// `[[service]]`.
     pub services: Vec<Service>,
 }
@@ -125,6 +127,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
     let board = section(r, &mut root, "board", |r, t| t.string(r, "id")).flatten();
     let (trust, time_servers) = section(r, &mut root, "clock", clock).unwrap_or((Trust::Kernel, Vec::new()));
     let log = section(r, &mut root, "log", log_level).unwrap_or(log::LevelFilter::Info);
+    let remote_port = section(r, &mut root, "remote", |r, t| t.integer(r, "port", 1, 65_535)).flatten();
     let services = services(r, &mut root);
     root.finish(r);
     let board = board.map(|b| b.value).filter(|b| b != "auto");
@@ -143,6 +146,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         trust,
         time_servers,
         log,
+        remote_port: remote_port.and_then(|p| u16::try_from(p.value).ok()),
         services,
     }
 }

@@ -27,6 +27,9 @@ pub struct Status {
     pub devices: DeviceCounts,
     /// The store.
     pub store: Store,
+    /// The listener for paired devices, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
     /// What wants attention, most important first.
     pub findings: Vec<Finding>,
     /// What wanted attention in the last day and is over, the latest first.
@@ -171,6 +174,28 @@ pub struct Clock {
     /// The date, only while it is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<String>,
+}
+
+/// The listener for paired devices.
+#[derive(Clone, Debug, Serialize)]
+pub struct Remote {
+    /// Its TCP port.
+    pub port: u16,
+    /// Open carriers.
+    pub carriers: Vec<Carrier>,
+    /// Carriers let in since the start.
+    pub accepted: u64,
+    /// Connections that were not: strangers, removed devices, broken handshakes.
+    pub refused: u64,
+}
+
+/// An open carrier.
+#[derive(Clone, Debug, Serialize)]
+pub struct Carrier {
+    /// Whose.
+    pub device: String,
+    /// Address it comes from.
+    pub from: String,
 }
 
 /// The store.

@@ -237,6 +237,9 @@ catalogue! {
     ServiceDown "service-down" Warning after 0 s, hidden by []:
         "A service of the NAS does not answer",
         "Restart that service on the NAS; the evidence names it.";
+    RemotePortTaken "remote-port-taken" Warning after 0 s, hidden by []:
+        "Paired devices cannot reach this NAS directly",
+        "Another program has the port of [remote] in the agent's configuration, or the key cannot be read: the evidence says which. Choose another port.";
     BoardUnknown "board-unknown" Info after 0 s, hidden by []:
         "This NAS model is not known",
         "Lights and bays are not shown. Add a board description to the firmware (docs/boards.md) or send a report.";

@@ -541,7 +541,12 @@ fn many() -> Vec<(Geometry, usize)> {
 #[test]
 fn every_crash_recovers_and_no_rot_goes_back_in_time() {
     let long = std::env::var_os("MOORLINE_STORE_LONG").is_some();
-    let (geometries, depth, seeds) = if long { (many(), LONG, 2) } else { (GEOMETRIES.to_vec(), DAILY, 1) };
+    let (mut geometries, depth, seeds) =
+        if long { (many(), LONG, 2) } else { (GEOMETRIES.to_vec(), DAILY, 1) };
+    if std::env::var_os("MOORLINE_RUNNER").is_some() {
+        // An emulated ARM is slow, and only words of another size are of interest there.
+        geometries.truncate(2);
+    }
     let (next, total) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {

@@ -60,6 +60,14 @@ pub fn load_or_create(path: &Path) -> Result<Identity, KeyFileError> {
     }
 }
 
+/// The key document itself, for the secure channel: it has no other way out of an identity.
+///
+/// # Errors
+/// Those of reading.
+pub fn document(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    read(path)
+}
+
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     // Room for all of it from the start: a growing vector would leave copies of the key behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX as usize));

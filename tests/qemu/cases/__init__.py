@@ -34,4 +34,6 @@ IDLE = {"asleep"}
 # These measure milliseconds.
 ALONE = {"mirror", "link", "hardware"}
 # QEMU has a board with SPI flash that Debian's kernel knows for this architecture only.
-ONLY = {"flash-spi": "armv7"}
+ONLY = {"flash-spi": "armv7",
+        # The same code below both; one each is enough.
+        "cut-mtd": "armv7", "flash-mtd": "armv7", "cut-ubi": "aarch64", "flash-ubi": "aarch64"}

@@ -1,0 +1,82 @@
+//! Bytes between two streams, both ways at once, each way ended by itself: who has said all can still be answered. A shell.
+
+use std::io;
+
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+
+/// Bytes that are under way in one direction: with yamux's windows the only memory that a busy stream takes.
+const CHUNK: usize = 16 * 1024;
+
+/// Until both directions have ended.
+///
+/// # Errors
+/// The first of either stream; then neither goes on.
+pub async fn pump(
+    one: impl AsyncRead + AsyncWrite + Unpin,
+    other: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<(u64, u64)> {
+    let ((one_in, one_out), (other_in, other_out)) = (split(one), split(other));
+    smol::future::try_zip(copy(one_in, other_out), copy(other_in, one_out)).await
+}
+
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<u64> {
+    let mut buffer = vec![0; CHUNK];
+    let mut all = 0;
+    loop {
+        let n = from.read(&mut buffer).await?;
+        if n == 0 {
+            to.close().await?;
+            return Ok(all);
+        }
+        to.write_all(buffer.get(..n).unwrap_or_default()).await?;
+        all += n as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smol::net::unix::UnixStream;
+
+    #[test]
+    fn each_direction_ends_by_itself_and_nothing_is_lost() {
+        smol::block_on(async {
+            let (mut client, near) = UnixStream::pair().unwrap();
+            let (far, mut server) = UnixStream::pair().unwrap();
+            let asks = async {
+                client.write_all(b"question").await.unwrap();
+                client.close().await.unwrap();
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                answer
+            };
+            let answers = async {
+                let mut question = Vec::new();
+                // Only the end of the question lets this go on.
+                server.read_to_end(&mut question).await.unwrap();
+                server.write_all(&question.repeat(50_000)).await.unwrap();
+                server.close().await.unwrap();
+            };
+            let ((moved, answer), ()) =
+                smol::future::zip(smol::future::zip(pump(near, far), asks), answers).await;
+            assert_eq!(answer, b"question".repeat(50_000));
+            assert_eq!(moved.unwrap(), (8, 400_000));
+        });
+    }
+
+    #[test]
+    fn a_broken_end_ends_both() {
+        smol::block_on(async {
+            let (client, near) = UnixStream::pair().unwrap();
+            let (far, server) = UnixStream::pair().unwrap();
+            drop(server);
+            let mut client = client;
+            let (moved, _) = smol::future::zip(pump(near, far), async {
+                let _ = client.write_all(&[0; 1000]).await;
+                let _ = client.read(&mut [0]).await;
+            })
+            .await;
+            assert!(moved.is_err());
+        });
+    }
+}

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod pairing;
 pub mod portmap;
 pub mod random;
+pub mod remote;
 pub mod session;
 pub mod store;
 pub mod sys;

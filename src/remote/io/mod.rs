@@ -1,0 +1,3 @@
+//! The sockets of `remote`. Shells.
+
+pub mod mdns;

@@ -13,14 +13,19 @@ use crate::config::Config;
 use crate::control::api;
 use crate::health::finding::Code;
 use crate::health::tracker::cut;
+use crate::identity::KeyId;
 use crate::pairing::plan::Planned;
 use crate::pairing::record::Change;
+use crate::random::Random;
 use crate::remote::channel;
 use crate::remote::gate::Gate;
-use crate::remote::io::Door;
 use crate::remote::io::carrier::{Call, Local};
+use crate::remote::io::door::Door;
+use crate::remote::io::mdns::{Announcer, Received};
+use crate::remote::mdns::Profile;
 use crate::remote::opening::{Answer, Health, Opening, Refusal};
 use crate::sys::keyfile;
+use crate::units::Mono;
 
 /// The door, if one is configured and could be opened.
 pub(super) struct Entrance {
@@ -28,25 +33,81 @@ pub(super) struct Entrance {
     door: Option<(Door, Pin<Box<Receiver<Call>>>)>,
     /// Why there is none.
     failure: Option<String>,
+    /// Says on the LAN where the door is. Without it, it has to be named.
+    announcer: Option<Announcer>,
+}
+
+/// What comes in.
+pub(super) enum Word {
+    /// A device asks something through its carrier.
+    Call(Call),
+    /// A packet of multicast DNS.
+    Packet(Received),
 }
 
 impl Entrance {
-    /// Opens the door. A port that is taken is a finding, not the end of the agent.
-    pub(super) fn new(executor: &Rc<LocalExecutor<'static>>, config: &Config) -> Self {
+    /// Opens the door and says where it is. A port that is taken is a finding, not the end of the agent.
+    pub(super) fn new(
+        executor: &Rc<LocalExecutor<'static>>,
+        config: &Config,
+        id: KeyId,
+        now: Mono,
+        random: &mut dyn Random,
+    ) -> Self {
         let gate = Gate::default();
-        let Some(port) = config.remote_port else { return Self { gate, door: None, failure: None } };
+        let Some(port) = config.remote_port else {
+            return Self { gate, door: None, failure: None, announcer: None };
+        };
         match open(executor, config, port, &gate) {
-            Ok((door, calls)) => Self { gate, door: Some((door, Box::pin(calls))), failure: None },
-            Err(error) => Self { gate, door: None, failure: Some(format!("port {port}: {error}")) },
+            Ok((door, calls)) => {
+                let profile = Profile { name: config.name.clone(), id, port: door.port() };
+                let announcer = Announcer::new(profile, now, random)
+                    .inspect_err(|e| log::warn!("the NAS is not announced on the LAN: {e}"))
+                    .ok();
+                Self { gate, door: Some((door, Box::pin(calls))), failure: None, announcer }
+            }
+            Err(error) => {
+                Self { gate, door: None, failure: Some(format!("port {port}: {error}")), announcer: None }
+            }
         }
     }
 
-    /// The next question of a device. Cancel-safe.
-    pub(super) fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Call> {
-        let Some((_, calls)) = &mut self.door else { return Poll::Pending };
-        match calls.as_mut().poll_next(cx) {
-            Poll::Ready(Some(call)) => Poll::Ready(call),
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    /// The next thing that comes in. Cancel-safe.
+    pub(super) fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
+        if let Some((_, calls)) = &mut self.door
+            && let Poll::Ready(Some(call)) = calls.as_mut().poll_next(cx)
+        {
+            return Poll::Ready(Word::Call(call));
+        }
+        let Some(announcer) = &self.announcer else { return Poll::Pending };
+        announcer.poll_packet(cx).map(Word::Packet)
+    }
+
+    /// When [`Entrance::handle_timeout`] has something to do.
+    pub(super) fn poll_timeout(&self) -> Option<Mono> {
+        self.announcer.as_ref().and_then(Announcer::poll_timeout)
+    }
+
+    /// Time has passed.
+    pub(super) fn handle_timeout(&mut self, now: Mono) {
+        if let Some(announcer) = &mut self.announcer
+            && announcer.poll_timeout().is_some_and(|at| at <= now)
+        {
+            announcer.handle_timeout(now);
+        }
+    }
+
+    /// Links or addresses changed.
+    pub(super) fn handle_network(&mut self, now: Mono, random: &mut dyn Random) {
+        if let Some(announcer) = &mut self.announcer {
+            announcer.handle_network_change(now, random);
+        }
+    }
+
+    /// Nobody is to look for the door any more.
+    pub(super) fn handle_end(&mut self) {
+        if let Some(announcer) = &mut self.announcer {
+            announcer.handle_end();
         }
     }
 }
@@ -82,8 +143,18 @@ impl Agent {
         self.hold(failure.is_some(), Code::RemotePortTaken, &failure.unwrap_or_default(), now);
     }
 
+    /// Somebody has said something through the door or on the LAN.
+    pub(super) fn handle_word(&mut self, word: &Word) {
+        let now = self.now().mono;
+        match (word, &mut self.entrance.announcer) {
+            (Word::Call(call), _) => self.handle_device(call),
+            (Word::Packet(packet), Some(announcer)) => announcer.handle_packet(now, packet, &mut self.random),
+            (Word::Packet(_), None) => {}
+        }
+    }
+
     /// Answers a device. One that has gone is not waited for.
-    pub(super) fn handle_device(&mut self, call: &Call) {
+    fn handle_device(&mut self, call: &Call) {
         let now = self.now().mono;
         self.seen.note(call.from.device, now);
         let answer = match &call.opening {

@@ -51,8 +51,8 @@ enum Event {
     Diagnosed(Diagnosis),
     /// A key of an input device.
     Key(String, Key),
-    /// A device asks something through its carrier.
-    Device(crate::remote::io::carrier::Call),
+    /// A device through its carrier, or somebody on the LAN who looks for the NAS.
+    Remote(super::remote::Word),
     /// Something is due.
     Timer,
 }
@@ -104,7 +104,11 @@ impl Agent {
                 Event::Terminate => break,
                 Event::Call(call) => self.handle_call(call),
                 Event::Session(report) => self.handle_report(report),
-                Event::Network => self.look_at_network(),
+                Event::Network => {
+                    self.look_at_network();
+                    let now = self.now().mono;
+                    self.entrance.handle_network(now, &mut self.random);
+                }
                 Event::Arrays => {
                     // Armed first, then read: in that order no change is missed.
                     if let Some(Err(error)) = sources.watch.as_mut().map(Watch::rearm) {
@@ -116,7 +120,7 @@ impl Agent {
                 Event::Key(device, key) => self.handle_key(&device, key),
                 Event::Time(told) => self.handle_time(told),
                 Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
-                Event::Device(call) => self.handle_device(&call),
+                Event::Remote(word) => self.handle_word(&word),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -189,6 +193,7 @@ impl Agent {
             self.session.poll_timeout().map(until),
             self.tracker.poll_timeout().map(until),
             self.inflow.poll_timeout().map(until),
+            self.entrance.poll_timeout().map(until),
             expiry,
             notify::watchdog_interval(),
             self.is_array_busy().then_some(PROGRESS_EVERY),
@@ -201,6 +206,7 @@ impl Agent {
         let now = self.now().mono;
         self.session.handle_timeout(now, &mut self.random);
         self.tracker.handle_timeout(now);
+        self.entrance.handle_timeout(now);
         self.watch_session();
         self.look_at_losses();
         self.ask_for_time();
@@ -226,7 +232,7 @@ impl Agent {
                 }
                 4 => self.poll_time(cx).map(Event::Time),
                 5 => self.poll_doctor(cx).map(Event::Diagnosed),
-                7 => self.entrance.poll_call(cx).map(Event::Device),
+                7 => self.entrance.poll_word(cx).map(Event::Remote),
                 6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
                     .watch
@@ -245,6 +251,7 @@ impl Agent {
     async fn end(&mut self) {
         log::info!("ending");
         notify::stopping();
+        self.entrance.handle_end();
         let lights = self.panel.handle_end();
         self.drive_lights(&lights);
         let now = self.now().mono;

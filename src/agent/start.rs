@@ -122,7 +122,7 @@ impl Agent {
             losses: Losses::default(),
             inflow: Inflow::default(),
             instance: Instance(u32::from_le_bytes(crate::random::bytes(&mut random))),
-            entrance: super::remote::Entrance::new(executor, &config),
+            entrance: super::remote::Entrance::new(executor, &config, identity.id(), started, &mut random),
             clone_forgiven: false,
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),

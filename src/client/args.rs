@@ -20,10 +20,10 @@ usage: moorline-client COMMAND [OPTIONS]
   list                 the NASes this device is paired with
   status [NAS]         ask a NAS where this device stands
   unpair NAS           leave a NAS; it forgets this device
-  services [NAS] --at HOST:PORT
-                       what this device may reach there, and whether it runs
-  forward SERVICE [--nas NAS] --at HOST:PORT [--listen 127.0.0.1:0]
+  services [NAS]       what this device may reach there, and whether it runs
+  forward SERVICE [--nas NAS] [--listen 127.0.0.1:0]
                        a local port for a service of the NAS, until interrupted
+                       (both: --at HOST:PORT where the NAS is not on this network)
 
 options of every command:
   --state DIR          keys and pairings (default ~/.config/moorline-client)

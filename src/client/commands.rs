@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -26,6 +27,8 @@ use crate::pairing::notice::{Knock, Notice, Say, Standing};
 use crate::pairing::record::Label;
 use crate::random::{self, Random};
 use crate::remote::channel;
+use crate::remote::io::mdns::browse;
+use crate::remote::mdns::Found;
 use crate::remote::opening::Service;
 use crate::session::cause::Cause;
 use crate::session::io::{Account, Endpoint};
@@ -39,6 +42,8 @@ const REPEAT: Duration = Duration::from_millis(250);
 const REPEAT_MAX: Duration = Duration::from_secs(2);
 /// How long a NAS is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long the LAN is searched: an answer can be held back for a second, and the first question be lost.
+const BROWSE_MAX: Duration = Duration::from_millis(3500);
 /// How long a lost connection is left alone before the next try.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -395,7 +400,7 @@ async fn unpair(line: &Line, nas: &str) -> Result<String, Failure> {
 }
 
 /// The way to the one NAS that is meant.
-fn way(
+async fn way(
     line: &Line,
     executor: &Rc<LocalExecutor<'static>>,
     nas: Option<&str>,
@@ -404,15 +409,35 @@ fn way(
     let Some(pairing) = pairings.pop().filter(|_| pairings.is_empty()) else {
         return Err(said("which NAS? `moorline-client list` has them"));
     };
-    let at = line.at.as_deref().ok_or_else(|| said("where is it? Give --at HOST:PORT"))?;
-    let found = std::net::ToSocketAddrs::to_socket_addrs(at).map_err(|e| said(format!("{at}: {e}")))?;
+    let found = match &line.at {
+        Some(at) => {
+            let found = std::net::ToSocketAddrs::to_socket_addrs(at);
+            found.map_err(|e| said(format!("{at}: {e}")))?.collect()
+        }
+        None => on_the_lan(&pairing.nas).await?,
+    };
     let tls = channel::client(&pairing.key, pairing.nas_key).map_err(said)?;
-    Ok((Way::new(executor, found.collect(), tls), pairing))
+    Ok((Way::new(executor, found, tls), pairing))
+}
+
+/// Where the NAS says that it is. Only a claim: the channel shows whether it is the NAS.
+async fn on_the_lan(nas: &KeyId) -> Result<Vec<SocketAddr>, Failure> {
+    let enough = |found: &[Found]| found.iter().any(|f| f.id == *nas);
+    let mut random = System::new();
+    let found = browse(BROWSE_MAX, &mut random, enough)
+        .await
+        .map_err(|e| said(format!("the LAN cannot be searched: {e}")))?;
+    let addresses: Vec<SocketAddr> =
+        found.into_iter().filter(|f| f.id == *nas).flat_map(|f| f.addresses).collect();
+    if addresses.is_empty() {
+        return Err(said("the NAS does not say on this network where it is; name it with --at HOST:PORT"));
+    }
+    Ok(addresses)
 }
 
 async fn services(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
     let executor = Rc::new(LocalExecutor::new());
-    let (way, _) = way(line, &executor, nas)?;
+    let (way, _) = way(line, &executor, nas).await?;
     let services = executor.run(async { way.channel(None).await?.services().await }).await?;
     if line.json {
         let view = |s: &Service| json!({ "name": s.name, "up": s.is_up });
@@ -430,7 +455,7 @@ async fn forwarded(
     nas: Option<&str>,
     listen: &str,
 ) -> Result<String, Failure> {
-    let (way, pairing) = way(line, executor, nas)?;
+    let (way, pairing) = way(line, executor, nas).await?;
     // So that what does not work is said now, and not to the first connection.
     let there = way.channel(None).await?.services().await?;
     if !there.iter().any(|s| s.name == service) {

@@ -10,6 +10,8 @@ pub mod epoch;
 pub mod gateway;
 pub mod http;
 pub mod igd;
+pub mod io;
+pub mod keeper;
 pub mod natpmp;
 pub mod pcp;
 pub mod ssdp;

@@ -1,15 +1,17 @@
-//! Asking a home router for a port: NAT-PMP, PCP and UPnP IGD as bytes, and what the answers mean. Cores.
+//! Asking a home router for a port: NAT-PMP, PCP and UPnP IGD as bytes, and what the answers mean; the keeper of one
+//! mapping. Cores, but for `io`.
 //!
-//! Each protocol gives the bytes of a request and reads the bytes of an answer. Sockets, waits and the choice
-//! among the protocols are the caller's, and so is the sender's address: an answer counts only from whom it
-//! was asked. Each protocol is to have a socket of its own, so that late answers of one are not read as
-//! another's.
+//! Each protocol gives the bytes of a request and reads the bytes of an answer. The choice among the protocols and
+//! all waits are the keeper's, sockets are `io`'s, and so is the sender's address: an answer counts only from whom
+//! it was asked. Each question has a socket of its own, so that late answers of one are not read as another's.
 
 pub mod address;
 pub mod epoch;
 pub mod gateway;
 pub mod http;
 pub mod igd;
+pub mod io;
+pub mod keeper;
 pub mod natpmp;
 pub mod pcp;
 pub mod ssdp;

@@ -5,6 +5,7 @@ mod calls;
 mod cloud;
 mod doctor;
 mod events;
+mod portmap;
 mod remote;
 mod run;
 mod start;
@@ -72,6 +73,7 @@ pub struct Agent {
     doctor: doctor::Round,
     transport: Transport,
     entrance: remote::Entrance,
+    mapper: portmap::Mapper,
     tracker: Tracker,
     events: events::Events,
     board: Option<Description>,

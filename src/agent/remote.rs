@@ -61,9 +61,10 @@ impl Entrance {
         match open(executor, config, port, &gate) {
             Ok((door, calls)) => {
                 let profile = Profile { name: config.name.clone(), id, port: door.port() };
-                let announcer = Announcer::new(profile, now, random)
-                    .inspect_err(|e| log::warn!("the NAS is not announced on the LAN: {e}"))
-                    .ok();
+                let announcer = config.announces.then(|| Announcer::new(profile, now, random));
+                let announcer = announcer.and_then(|a| {
+                    a.inspect_err(|e| log::warn!("the NAS is not announced on the LAN: {e}")).ok()
+                });
                 Self { gate, door: Some((door, Box::pin(calls))), failure: None, announcer }
             }
             Err(error) => {
@@ -81,6 +82,11 @@ impl Entrance {
         }
         let Some(announcer) = &self.announcer else { return Poll::Pending };
         announcer.poll_packet(cx).map(Word::Packet)
+    }
+
+    /// The port of the door.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.door.as_ref().map(|(door, _)| door.port())
     }
 
     /// When [`Entrance::handle_timeout`] has something to do.
@@ -200,6 +206,7 @@ impl Agent {
             .into_iter()
             .map(|s| api::Carrier { device: s.device.to_string(), from: s.from.to_string() })
             .collect();
-        Some(api::Remote { port: door.port(), carriers, accepted, refused })
+        let router = self.mapping_view();
+        Some(api::Remote { port: door.port(), router, carriers, accepted, refused })
     }
 }

@@ -51,6 +51,8 @@ enum Event {
     Diagnosed(Diagnosis),
     /// A key of an input device.
     Key(String, Key),
+    /// What a router says about the port that leads here.
+    Router(crate::portmap::io::Report),
     /// A device through its carrier, or somebody on the LAN who looks for the NAS.
     Remote(super::remote::Word),
     /// Something is due.
@@ -108,6 +110,7 @@ impl Agent {
                     self.look_at_network();
                     let now = self.now().mono;
                     self.entrance.handle_network(now, &mut self.random);
+                    self.route_mapping();
                 }
                 Event::Arrays => {
                     // Armed first, then read: in that order no change is missed.
@@ -121,6 +124,7 @@ impl Agent {
                 Event::Time(told) => self.handle_time(told),
                 Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
                 Event::Remote(word) => self.handle_word(&word),
+                Event::Router(report) => self.handle_router(report),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -152,6 +156,7 @@ impl Agent {
         self.show_faults();
         self.look_at_clock();
         self.look_at_network();
+        self.route_mapping();
     }
 
     /// What follows from whatever happened, until nothing more follows.
@@ -171,6 +176,7 @@ impl Agent {
         }
         self.look_at_inflow();
         self.keep_gate();
+        self.drive_mapping();
         self.drive_session();
         self.tell_removed_if_online();
         self.tell_findings();
@@ -194,6 +200,7 @@ impl Agent {
             self.tracker.poll_timeout().map(until),
             self.inflow.poll_timeout().map(until),
             self.entrance.poll_timeout().map(until),
+            self.mapper.poll_timeout().map(until),
             expiry,
             notify::watchdog_interval(),
             self.is_array_busy().then_some(PROGRESS_EVERY),
@@ -207,6 +214,7 @@ impl Agent {
         self.session.handle_timeout(now, &mut self.random);
         self.tracker.handle_timeout(now);
         self.entrance.handle_timeout(now);
+        self.time_mapping();
         self.watch_session();
         self.look_at_losses();
         self.ask_for_time();
@@ -222,8 +230,8 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..9 {
-            let event = match (sources.turn + source) % 9 {
+        for source in 0..10 {
+            let event = match (sources.turn + source) % 10 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
@@ -232,6 +240,7 @@ impl Agent {
                 }
                 4 => self.poll_time(cx).map(Event::Time),
                 5 => self.poll_doctor(cx).map(Event::Diagnosed),
+                8 => self.mapper.poll_report(cx).map(Event::Router),
                 7 => self.entrance.poll_word(cx).map(Event::Remote),
                 6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
@@ -261,6 +270,10 @@ impl Agent {
         while let Some(action) = self.session.poll_action() {
             closing |= matches!(action, crate::session::machine::Action::Goodbye(_));
             self.carry_out_last(action);
+        }
+        let mapping = within(GOODBYE_MAX, self.end_mapping()).await;
+        if mapping.is_none() {
+            log::warn!("the router did not take its port back in time; it ends by itself");
         }
         if closing {
             let _ = within(GOODBYE_MAX, self.transport.closed()).await;

@@ -123,6 +123,7 @@ impl Agent {
             inflow: Inflow::default(),
             instance: Instance(u32::from_le_bytes(crate::random::bytes(&mut random))),
             entrance: super::remote::Entrance::new(executor, &config, identity.id(), started, &mut random),
+            mapper: super::portmap::Mapper::new(started, &mut random),
             clone_forgiven: false,
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),

@@ -98,7 +98,10 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         trust: raw.trust,
         time_servers: raw.time_servers,
         log: raw.log,
-        remote_port: raw.remote_port,
+        remote_port: raw.remote.port,
+        announces: raw.remote.announce,
+        maps_port: raw.remote.map_port,
+        external_port: raw.remote.external_port,
         services: raw.services,
     }
 }

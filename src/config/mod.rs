@@ -59,6 +59,12 @@ pub struct Config {
     pub log: log::LevelFilter,
     /// Port that paired devices reach the NAS at, on all its addresses; `None`: there is no such listener.
     pub remote_port: Option<u16>,
+    /// Whether that listener is announced on the LAN.
+    pub announces: bool,
+    /// Whether the router is asked for a port that leads to it, in automatic mode.
+    pub maps_port: bool,
+    /// The router's port that somebody has made lead to it, in manual mode, where it is another one.
+    pub external_port: Option<u16>,
     /// Services that devices may reach.
     pub services: Vec<Service>,
 }

@@ -43,8 +43,8 @@ pub struct Raw {
     pub time_servers: Vec<String>,
     /// `log.level`.
     pub log: log::LevelFilter,
-    /// `remote.port`.
-    pub remote_port: Option<u16>,
+    /// `[remote]`.
+    pub remote: RawRemote,
     /// `[[service]]`.
     pub services: Vec<Service>,
 }
@@ -127,7 +127,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
     let board = section(r, &mut root, "board", |r, t| t.string(r, "id")).flatten();
     let (trust, time_servers) = section(r, &mut root, "clock", clock).unwrap_or((Trust::Kernel, Vec::new()));
     let log = section(r, &mut root, "log", log_level).unwrap_or(log::LevelFilter::Info);
-    let remote_port = section(r, &mut root, "remote", |r, t| t.integer(r, "port", 1, 65_535)).flatten();
+    let remote = section(r, &mut root, "remote", remote).unwrap_or_default();
     let services = services(r, &mut root);
     root.finish(r);
     let board = board.map(|b| b.value).filter(|b| b != "auto");
@@ -146,7 +146,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         trust,
         time_servers,
         log,
-        remote_port: remote_port.and_then(|p| u16::try_from(p.value).ok()),
+        remote,
         services,
     }
 }
@@ -380,6 +380,36 @@ fn log_level<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> log::LevelFilter {
         r.complain(text.at, "bad-value", format!("log.level is {:?}", text.value), help);
         log::LevelFilter::Info
     })
+}
+
+/// `[remote]` as it was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawRemote {
+    /// `remote.port`.
+    pub port: Option<u16>,
+    /// `remote.announce`.
+    pub announce: bool,
+    /// `remote.map_port`.
+    pub map_port: bool,
+    /// `remote.external_port`.
+    pub external_port: Option<u16>,
+}
+
+impl Default for RawRemote {
+    fn default() -> Self {
+        Self { port: None, announce: true, map_port: true, external_port: None }
+    }
+}
+
+fn remote<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> RawRemote {
+    let port = t.integer(r, "port", 1, 65_535);
+    let external = t.integer(r, "external_port", 1, 65_535);
+    RawRemote {
+        port: port.and_then(|p| u16::try_from(p.value).ok()),
+        announce: t.boolean(r, "announce").is_none_or(|b| b.value),
+        map_port: t.boolean(r, "map_port").is_none_or(|b| b.value),
+        external_port: external.and_then(|p| u16::try_from(p.value).ok()),
+    }
 }
 
 fn services<'t>(r: &mut Reader<'t>, root: &mut Table<'t>) -> Vec<Service> {

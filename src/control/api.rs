@@ -181,12 +181,32 @@ pub struct Clock {
 pub struct Remote {
     /// Its TCP port.
     pub port: u16,
+    /// The router's port that leads to it.
+    pub router: Mapping,
     /// Open carriers.
     pub carriers: Vec<Carrier>,
     /// Carriers let in since the start.
     pub accepted: u64,
     /// Connections that were not: strangers, removed devices, broken handshakes.
     pub refused: u64,
+}
+
+/// A port of the router.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mapping {
+    /// `off`, `no-router`, `trying`, `mapped` or `refused`.
+    pub state: &'static str,
+    /// In words.
+    pub detail: String,
+    /// The router's address on its other side, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The router's port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Whether the internet can reach it; not told where nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<bool>,
 }
 
 /// An open carrier.

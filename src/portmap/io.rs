@@ -64,13 +64,17 @@ impl Default for Asker {
 impl Asker {
     /// Nothing is asked yet.
     pub fn new() -> Self {
-        Self { work: None, announcements: announcements().ok() }
+        Self { work: None, announcements: None }
     }
 
     /// Starts what is to be done; [`Asker::poll_report`] carries it on.
     pub fn carry_out(&mut self, action: Action) {
         self.work = match action {
-            Action::Ask(ask) => Some(Box::pin(answer(ask))),
+            Action::Ask(ask) => {
+                // Only who has asked is interested in what routers say by themselves.
+                self.announcements = self.announcements.take().or_else(|| announcements().ok());
+                Some(Box::pin(answer(ask)))
+            }
             Action::Forget => None,
         };
     }

@@ -13,7 +13,7 @@
 //!    └────────────┴────────────┴──────────┴──────┴──────────┴───────────┘
 //! ```
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::addresses::Addresses;
@@ -313,6 +313,11 @@ impl Machine {
     /// Whether there is a way out of the box, as it was last told.
     pub const fn reach(&self) -> Reach {
         self.network.reach
+    }
+
+    /// The router, as it was last told.
+    pub const fn gateway(&self) -> Option<IpAddr> {
+        self.network.gateway
     }
 
     /// What the last attempts failed for may be over: the next one is made now.

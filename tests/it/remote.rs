@@ -70,7 +70,7 @@ impl House {
              [[service]]\nname = \"echo\"\naddress = \"{echo}\"\n\
              [[service]]\nname = \"down\"\naddress = \"127.0.0.1:{down}\"\n\
              [[service]]\nname = \"berts\"\naddress = \"{echo}\"\nusers = [\"bert\"]\n\
-             [remote]\nport = {door}\n"
+             [remote]\nport = {door}\nannounce = false\nmap_port = false\n"
         );
         lab.start_broker();
         lab.start_agent();
@@ -217,7 +217,10 @@ fn strangers_get_nothing_and_write_nothing() {
 fn a_port_that_is_taken_is_a_finding_and_not_the_end() {
     let mut lab = Lab::new();
     let taken = TcpListener::bind("[::]:0").unwrap();
-    lab.more = format!("[remote]\nport = {}\n", taken.local_addr().unwrap().port());
+    lab.more = format!(
+        "[remote]\nannounce = false\nmap_port = false\nport = {}\n",
+        taken.local_addr().unwrap().port()
+    );
     lab.start_broker();
     lab.start_agent();
     lab.wait_online();

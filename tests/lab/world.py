@@ -83,7 +83,7 @@ class World(Programs):
         # A connection that stays open, for cases in which no new one can be had.
         self.agent, self.kept = None, None
         self.url, self.clock, self.environment = f"mqtts://{NAME}:{PORT}", 'trust = "system"', {}
-        self.more, self.pace = "", PACE
+        self.more, self.remote, self.pace = "", "", PACE
         # Where the broker listens.
         self.address = BROKER
         self.etc = Path("/etc/netns") / self.nas
@@ -230,7 +230,7 @@ class World(Programs):
 
     def start_agent(self):
         directory = self.where
-        text = CONFIG.format(url=self.url, dir=directory, clock=self.clock, pace=self.pace)
+        text = CONFIG.format(url=self.url, dir=directory, clock=self.clock, pace=self.pace) + self.remote
         (directory / "agent.toml").write_text(text)
         self.launch("agent", self.nas, BINARY, "agent", "--config", directory / "agent.toml", environment=self.environment)
         self.agent = self.running["agent"]

@@ -1,5 +1,5 @@
 """What the doctor says of the router: a real miniupnpd, none, or one that tells what miniupnpd does not."""
-from world import LAN
+from world import LAN, Failed, run
 
 from . import case
 
@@ -72,3 +72,31 @@ def second_router(w):
 def carrier_nat(w):
     """the provider shares one address among many"""
     yield from says(w, "100.64.3.4")
+
+
+@case(stays_online=True, back_within=1)
+def mapped(w):
+    """the agent has a port of the router's, which leads to its door, and gives it back when the owner goes by relay"""
+    outside, port = "11.22.33.44", 46800
+    w.remote = f"[remote]\nport = {port}\n"
+    w.all()
+    upnpd(w, outside)
+    # To the internet it is a host like others.
+    w.ip(w.net, f"route add {outside}/32 via 198.51.100.1")
+    yield
+
+    def router():
+        return w.get("/v1/status")["remote"]["router"]
+
+    def opens():
+        return not run(*w.within(w.net, "bash", "-c", f"exec 3<>/dev/tcp/{outside}/{port} || echo shut"))
+
+    w.wait("the mapping", lambda: router()["state"] == "mapped", 20)
+    if (router()["address"], router()["port"], router()["reachable"]) != (outside, port, True):
+        raise Failed(f"the mapping is {router()}")
+    w.wait("the port leads to the door", opens, 5)
+    w.call("PATCH", "/v1/cloud", {"mode": "relay"})
+    w.wait("the port is given back", lambda: router()["state"] == "off" and not opens(), 10)
+    w.call("PATCH", "/v1/cloud", {"mode": "automatic"})
+    w.wait("the mapping again", lambda: router()["state"] == "mapped", 20)
+    yield 0

@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from namespaces import TOP  # noqa: E402
+from upnptables import NAMES, TABLES  # noqa: E402
 from world import LAN, NAS, Failed, World, run  # noqa: E402
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
@@ -22,27 +23,11 @@ OUTSIDE, INTERNAL, EXTERNAL = "11.22.33.44", 4430, 8443
 # Longest case; they run side by side.
 CASE_MAX = 90
 ALLOW = "allow 1024-65535 192.168.77.0/24 1024-65535"
-# What miniupnpd puts its rules into (miniupnpd.conf(5), nftables).
-TABLES = """
-table inet upnp {
-  chain forward { type filter hook forward priority 0; jump miniupnpd; }
-  chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-  chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; }
-  chain miniupnpd { }
-  chain prerouting_miniupnpd { }
-  chain postrouting_miniupnpd { }
-}
-"""
 CONFIG = f"""ext_ifname=wan
 listening_ip=lan
 http_port=5555
 secure_mode=yes
-upnp_table_name=upnp
-upnp_nat_table_name=upnp
-upnp_forward_chain=miniupnpd
-upnp_nat_chain=prerouting_miniupnpd
-upnp_nat_postrouting_chain=postrouting_miniupnpd
-ext_ip={OUTSIDE}
+{NAMES}ext_ip={OUTSIDE}
 clean_ruleset_interval=5
 uuid=00000000-0000-0000-0000-000000000001
 """

@@ -1,4 +1,5 @@
 """What the doctor says of the router: a real miniupnpd, none, or one that tells what miniupnpd does not."""
+from upnptables import NAMES, TABLES
 from world import LAN, Failed, run
 
 from . import case
@@ -8,7 +9,9 @@ def upnpd(w, outside):
     """miniupnpd on the router, with this address outside, or that of its interface."""
     if outside:
         w.ip(w.router, f"addr add {outside}/32 dev wan")
-    text = (f"ext_ifname=wan\nlistening_ip=lan\nhttp_port=5555\nenable_natpmp=yes\nenable_upnp=yes\nsecure_mode=yes\n"
+    (w.where / "tables.nft").write_text(TABLES)
+    run(*w.within(w.router, "nft", "-f", w.where / "tables.nft"))
+    text = (f"{NAMES}ext_ifname=wan\nlistening_ip=lan\nhttp_port=5555\nenable_natpmp=yes\nenable_upnp=yes\nsecure_mode=yes\n"
             f"uuid=00000000-0000-0000-0000-000000000001\nallow 1024-65535 192.168.77.0/24 1024-65535\n")
     text += f"ext_ip={outside}\n" if outside else ""
     (w.where / "upnpd.conf").write_text(text)

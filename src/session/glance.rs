@@ -1,5 +1,6 @@
 //! Looks at the name servers during a wait. A leaf of this domain.
 
+use super::backoff::FLOOR;
 use crate::units::Mono;
 
 /// While a wait goes on because somebody else answered at the broker's name: the name servers are looked at now and then, which
@@ -15,6 +16,19 @@ pub(super) enum Glance {
 }
 
 impl Glance {
+    /// At `at`, but not so late that the attempt itself would follow at once.
+    pub(super) fn at(at: Mono, until: Mono) -> Self {
+        if at.after(FLOOR) < until { Self::At(at) } else { Self::Never }
+    }
+
+    /// One that is made now.
+    pub(super) const fn begun(self) -> Self {
+        match self {
+            Self::At(_) => Self::UnderWay,
+            Self::Never | Self::UnderWay => self,
+        }
+    }
+
     /// What is due first in a wait until then.
     pub(super) fn timeout(self, until: Mono) -> Mono {
         match self {

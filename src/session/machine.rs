@@ -466,11 +466,7 @@ impl Machine {
         }
         match self.state.clone() {
             State::Disabled => {}
-            State::Waiting { until, .. } if until > now => {
-                self.state = State::Waiting { until, glance: Glance::UnderWay };
-                self.last_lookup = Some(now);
-                self.act(Action::Resolve);
-            }
+            State::Waiting { until, .. } if until > now => self.glance(now, until),
             State::Cut { .. } | State::Waiting { .. } => self.attempt(now),
             State::Resolving { .. } => self.fail(now, Cause::TimedOut(Step::Resolving), random),
             State::Connecting { .. } => self.fail(now, Cause::TimedOut(Step::Connecting), random),
@@ -524,10 +520,18 @@ impl Machine {
         self.enter(now, State::Resolving { deadline: now.after(RESOLVE_MAX) }, None);
     }
 
-    /// Not so late that the attempt itself would follow at once.
+    /// One that is due, but late, leaves it to the attempt.
+    fn glance(&mut self, now: Mono, until: Mono) {
+        let glance = Glance::at(now, until).begun();
+        self.state = State::Waiting { until, glance };
+        if glance == Glance::UnderWay {
+            self.last_lookup = Some(now);
+            self.act(Action::Resolve);
+        }
+    }
+
     fn next_glance(&mut self, now: Mono, until: Mono, random: &mut dyn Random) -> Glance {
-        let at = now.after(self.backoff.draw(Retry::Local, random));
-        if at.after(backoff::FLOOR) < until { Glance::At(at) } else { Glance::Never }
+        Glance::at(now.after(self.backoff.draw(Retry::Local, random)), until)
     }
 
     fn fail(&mut self, now: Mono, cause: Cause, random: &mut dyn Random) {
@@ -548,10 +552,7 @@ impl Machine {
             Reach::Cut(cut) => State::Cut { cut, doubt: now.after(DOUBT_AFTER) },
             Reach::Usable => {
                 let until = now.after(wait).max(earliest);
-                let glance = match led_astray {
-                    true => self.next_glance(now, until, random),
-                    false => Glance::Never,
-                };
+                let glance = if led_astray { self.next_glance(now, until, random) } else { Glance::Never };
                 State::Waiting { until, glance }
             }
         };

@@ -33,6 +33,16 @@ fn number(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
+/// Seeds that violated a property once.
+const SORE: [u64; 8] = [493_498, 508_743, 1_550_443, 2_015_130, 4_411_987, 6_792_881, 11_562_658, 15_210_755];
+
+#[test]
+fn schedules_that_once_broke_a_promise_keep_it() {
+    for seed in SORE {
+        assert_eq!(run(seed, false).violation, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn every_schedule_of_faults_ends_online_and_breaks_no_promise() {
     if let Some(seed) = number("MOORLINE_SEED") {

@@ -268,6 +268,27 @@ impl Site {
     }
 }
 
+/// The one entry of a class in sysfs whose `name` is this. `is_candidate`: whether an entry can be one.
+fn entry_named(
+    root: &Root,
+    class: &str,
+    name: &str,
+    what: &'static str,
+    is_candidate: impl Fn(&str) -> bool,
+) -> Result<String, Unusable> {
+    let entries = fs::read_dir(root.path(class)).map_err(|_| Unusable::Missing(what))?;
+    let mut found: Vec<String> = entries
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .filter(|entry| is_candidate(entry))
+        .filter(|entry| root.read(&format!("{class}/{entry}/name")).is_ok_and(|text| text == name))
+        .collect();
+    match (found.pop(), found.pop()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(Unusable::Unfit("more than one has this name")),
+        (None, _) => Err(Unusable::Missing(what)),
+    }
+}
+
 /// All segments.
 fn read_all(medium: &mut Medium) -> Result<Vec<Vec<u8>>, FlashError> {
     let geometry = medium.geometry();

@@ -6,11 +6,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-use super::{Access, Unusable};
+use super::{Access, Unusable, entry_named};
 use crate::store::flash::{Flash, FlashError, Geometry};
 use crate::sys::mtd::{self, Range};
 use crate::sys::root::Root;
 
+/// Where the kernel lists them.
+const CLASS: &str = "/sys/class/mtd";
 /// The least unit that frames are aligned to; chips that take single bytes take this as well.
 const UNIT_MIN: usize = 16;
 /// Largest program unit of the format.
@@ -28,25 +30,9 @@ pub struct Mtd {
     erase_bytes: usize,
 }
 
-/// Number of the MTD device of this name.
-fn number(root: &Root, name: &str) -> Result<u32, Unusable> {
-    let entries =
-        std::fs::read_dir(root.path("/sys/class/mtd")).map_err(|_| Unusable::Missing("MTD device"))?;
-    let numbers =
-        entries.filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("mtd")?.parse::<u32>().ok());
-    let mut found: Vec<u32> = numbers
-        .filter(|n| root.read(&format!("/sys/class/mtd/mtd{n}/name")).is_ok_and(|text| text == name))
-        .collect();
-    match (found.pop(), found.pop()) {
-        (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => Err(Unusable::Unfit("more than one MTD device has this name")),
-        (None, _) => Err(Unusable::Missing("MTD device")),
-    }
-}
-
 /// A number of sysfs, decimal or 0x….
-fn attribute(root: &Root, device: u32, name: &str) -> Result<u64, Unusable> {
-    let text = root.read(&format!("/sys/class/mtd/mtd{device}/{name}"))?;
+fn attribute(root: &Root, device: &str, name: &str) -> Result<u64, Unusable> {
+    let text = root.read(&format!("{CLASS}/{device}/{name}"))?;
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
@@ -60,11 +46,13 @@ impl Mtd {
     /// # Errors
     /// [`Unusable`]; nothing was changed.
     pub fn open(root: &Root, name: &str, segment_bytes: usize, access: Access) -> Result<Self, Unusable> {
-        let device = number(root, name)?;
-        if root.read(&format!("/sys/class/mtd/mtd{device}/type"))? != "nor" {
+        // Each has a second entry for reading only, `mtd0ro`.
+        let is_device = |entry: &str| entry.strip_prefix("mtd").is_some_and(|n| n.parse::<u32>().is_ok());
+        let device = entry_named(root, CLASS, name, "MTD device", is_device)?;
+        if root.read(&format!("{CLASS}/{device}/type"))? != "nor" {
             return Err(Unusable::Unfit("it is not NOR flash; on NAND a UBI volume is wanted"));
         }
-        let of = |name| attribute(root, device, name);
+        let of = |name| attribute(root, &device, name);
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let (whole, erase_bytes, unit) = (size(of("size")?), size(of("erasesize")?), size(of("writesize")?));
         if of("flags")? & WRITEABLE == 0 {
@@ -81,7 +69,7 @@ impl Mtd {
             return Err(Unusable::Unfit("it is too small for two segments"));
         }
         let geometry = Geometry { segments, segment_bytes, program_unit: unit, fades: false };
-        let path = root.path(&format!("{}/mtd{device}", super::DEVICES));
+        let path = root.path(&format!("{}/{device}", super::DEVICES));
         let device = OpenOptions::new()
             .read(true)
             .write(access == Access::Write)
@@ -200,7 +188,7 @@ mod tests {
         let refused = |name, bytes| Mtd::open(&root, name, bytes, Access::Write).unwrap_err().to_string();
         assert_eq!(refused("config", 262_144), "it is too small for two segments");
         assert_eq!(refused("rescue", 65_536), "there is no such MTD device");
-        assert_eq!(refused("twice", 65_536), "more than one MTD device has this name");
+        assert_eq!(refused("twice", 65_536), "more than one has this name");
         let (_dir, root) = tree("nand", "0x400");
         assert!(Mtd::open(&root, "config", 65_536, Access::Write).unwrap_err().to_string().contains("UBI"));
         let (_dir, root) = tree("nor", "0x800");

@@ -6,11 +6,13 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-use super::{Access, Unusable};
+use super::{Access, Unusable, entry_named};
 use crate::store::flash::{Flash, FlashError, Geometry};
 use crate::sys::mtd;
 use crate::sys::root::Root;
 
+/// Where the kernel lists devices and volumes.
+const CLASS: &str = "/sys/class/ubi";
 /// Least bytes of a logical block: the fullest pairing state needs half a segment of nearly 64 KiB.
 const BLOCK_MIN: usize = 60 * 1024;
 /// Blocks that are used of a large volume: UBI spreads the wear, so more would only be more to erase.
@@ -27,24 +29,8 @@ pub struct Ubi {
     blocks: u32,
 }
 
-/// Device and volume of this name, as in `ubi0_1`.
-fn volume(root: &Root, name: &str) -> Result<String, Unusable> {
-    let entries =
-        std::fs::read_dir(root.path("/sys/class/ubi")).map_err(|_| Unusable::Missing("UBI volume"))?;
-    let mut found: Vec<String> = entries
-        .filter_map(|e| e.ok()?.file_name().into_string().ok())
-        .filter(|entry| entry.contains('_'))
-        .filter(|entry| root.read(&format!("/sys/class/ubi/{entry}/name")).is_ok_and(|text| text == name))
-        .collect();
-    match (found.pop(), found.pop()) {
-        (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => Err(Unusable::Unfit("more than one UBI volume has this name")),
-        (None, _) => Err(Unusable::Missing("UBI volume")),
-    }
-}
-
 fn attribute(root: &Root, path: &str) -> Result<usize, Unusable> {
-    let text = root.read(&format!("/sys/class/ubi/{path}"))?;
+    let text = root.read(&format!("{CLASS}/{path}"))?;
     text.parse().map_err(|_| Unusable::Unfit("sysfs tells its size in another way"))
 }
 
@@ -54,8 +40,9 @@ impl Ubi {
     /// # Errors
     /// [`Unusable`]; nothing was changed.
     pub fn open(root: &Root, name: &str, access: Access) -> Result<Self, Unusable> {
-        let entry = volume(root, name)?;
-        if root.read(&format!("/sys/class/ubi/{entry}/type"))? != "dynamic" {
+        // Devices are listed beside their volumes: `ubi0` and `ubi0_1`.
+        let entry = entry_named(root, CLASS, name, "UBI volume", |entry| entry.contains('_'))?;
+        if root.read(&format!("{CLASS}/{entry}/type"))? != "dynamic" {
             return Err(Unusable::Unfit("it is a static volume"));
         }
         let device = entry.split('_').next().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The store as the agent uses it: the log with the ledger folded from it, or the fact that it may not be believed.
 
+use std::time::{Duration, Instant};
+
 use crate::pairing::ledger::{self, Ledger};
 use crate::pairing::record::Transaction;
 use crate::random::{self, Random};
@@ -19,6 +21,10 @@ pub(super) struct Vault {
     /// At the daily budget; `None` where nobody knows.
     years_at_least: Option<u32>,
     ledger: Ledger,
+    /// How long reading and judging took.
+    opened_in: Duration,
+    /// The longest commit since then: everything else waits for it.
+    worst_commit: Duration,
     kind: Kind,
 }
 
@@ -44,6 +50,7 @@ impl State for Ledger {
 impl Vault {
     /// Opens the store at `site`. A corrupt one is a state, not an error. `records_per_day`: the budget.
     pub(super) fn open(site: Site, records_per_day: u32, random: &mut dyn Random) -> Result<Self, SiteError> {
+        let began = Instant::now();
         let (medium, place, lock) = site.open()?;
         let endurance = medium.endurance();
         let years_at_least = endurance.map(|e| years_at_least(&medium.geometry(), e, records_per_day));
@@ -56,7 +63,8 @@ impl Vault {
                 Kind::Corrupt(error)
             }
         };
-        Ok(Self { site, place, lock: Some(lock), years_at_least, ledger, kind })
+        let (opened_in, worst_commit) = (began.elapsed(), Duration::ZERO);
+        Ok(Self { site, place, lock: Some(lock), years_at_least, ledger, opened_in, worst_commit, kind })
     }
 
     /// Where it is.
@@ -83,12 +91,20 @@ impl Vault {
             log::error!("a transaction does not fit the state and was not written: {error}");
             return Err(Refusal::ReadOnly);
         }
-        log.commit(&ledger::encode(transaction), transaction.effect(), &self.ledger).map_err(|error| {
+        let began = Instant::now();
+        let done = log.commit(&ledger::encode(transaction), transaction.effect(), &self.ledger);
+        self.worst_commit = self.worst_commit.max(began.elapsed());
+        done.map_err(|error| {
             log::error!("the store refuses a record: {error}");
             Refusal::ReadOnly
         })?;
         self.ledger = after;
         Ok(())
+    }
+
+    /// How long opening took, and the longest commit since.
+    pub(super) const fn times(&self) -> (Duration, Duration) {
+        (self.opened_in, self.worst_commit)
     }
 
     /// What is wrong, if the store may not be believed.

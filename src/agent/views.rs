@@ -86,6 +86,10 @@ pub(super) fn mask_mac(mac: &str) -> String {
     mac.get(..9).map_or_else(|| "…".to_owned(), |maker| format!("{maker}…"))
 }
 
+fn millis(time: core::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn date(at: Option<UnixSeconds>) -> Option<String> {
     at.and_then(UnixSeconds::rfc3339)
 }
@@ -227,6 +231,8 @@ impl Agent {
                 },
                 place: self.vault.place().to_string(),
                 years_at_least: self.vault.years_at_least(),
+                opened_in_ms: millis(self.vault.times().0),
+                worst_commit_ms: millis(self.vault.times().1),
                 records: counters.commits,
                 bytes_programmed: counters.bytes_programmed,
                 erases: counters.erases,

@@ -228,6 +228,10 @@ pub struct Store {
     /// Years that the flash lasts at least if the daily budget of records is used up every day; not told for files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub years_at_least: Option<u32>,
+    /// How long reading it took at the start.
+    pub opened_in_ms: u64,
+    /// The longest that a record took to be kept since then.
+    pub worst_commit_ms: u64,
     /// Records written since the start of the agent.
     pub records: u64,
     /// Bytes written to the flash since then.

@@ -3,7 +3,7 @@ import time
 
 from firmware.board import disks
 
-from ..bench import expect
+from ..bench import expect, wait
 from ..flash import boot, store, wear
 from ..storm import pairings
 from .mirror import switches
@@ -38,6 +38,11 @@ def cost(kind, many):
         told = machine.cli("status")["store"]
         years = f"; at least {told['years_at_least']} years at the daily budget" if "years_at_least" in told else ""
         expect(machine.try_sh("moorline store verify")[0] == 0, "the store is not sound")
+        worst = told["worst_commit_ms"]
+        # What a start has to read is all of it, however full.
+        machine.sh("kill $(pidof moorline); sleep 2")
+        wait("the agent is there again", lambda: machine.try_sh("moorline status >/dev/null")[0] == 0)
+        years += f"; the longest commit took {worst} ms, the next start read the store in {machine.cli('status')['store']['opened_in_ms']} ms"
         what = "flushes" if kind == "ext4" else "erases"
         bench.say(f"{count} pairings and removals: {spent.bytes:,} bytes and {spent.erases:,} {what} reached the flash, "
                   f"{told['bytes_programmed']:,} of them the agent's; then none; {idle} KiB resident before, {resident} after{years}")

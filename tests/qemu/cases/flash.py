@@ -40,7 +40,7 @@ def cost(kind, many):
         expect(machine.try_sh("moorline store verify")[0] == 0, "the store is not sound")
         worst = told["worst_commit_ms"]
         # What a start has to read is all of it, however full.
-        machine.sh("kill $(pidof moorline); sleep 2")
+        machine.sh(f"kill {machine.agent()}; sleep 2")
         wait("the agent is there again", lambda: machine.try_sh("moorline status >/dev/null")[0] == 0)
         years += f"; the longest commit took {worst} ms, the next start read the store in {machine.cli('status')['store']['opened_in_ms']} ms"
         what = "flushes" if kind == "ext4" else "erases"

@@ -14,8 +14,7 @@ use crate::control::api;
 use crate::health::finding::Code;
 use crate::health::tracker::cut;
 use crate::identity::KeyId;
-use crate::pairing::plan::Planned;
-use crate::pairing::record::Change;
+use crate::pairing::plan;
 use crate::random::Random;
 use crate::remote::channel;
 use crate::remote::gate::Gate;
@@ -187,9 +186,8 @@ impl Agent {
         if self.vault.ledger().device(id).is_none() {
             return Answer::Done;
         }
-        let left = Planned::new(vec![Change::Revoked(id), Change::Vanished(id)], ());
-        match self.commit(left) {
-            Ok(()) => {
+        match self.commit(plan::leave(id)) {
+            Ok(_) => {
                 self.device_event(id, "gone");
                 Answer::Done
             }

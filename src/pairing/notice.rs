@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handshake::{Unfit, VERSION};
 use super::ledger::Ledger;
-use super::plan::Planned;
+use super::plan::{self, Planned};
 use super::record::{Change, Device, DeviceId, DeviceState};
 use crate::identity::{Identity, KeyId, PublicKey, Signature};
 
@@ -141,13 +141,11 @@ pub fn answer(ledger: &Ledger, knock: &Knock) -> Answer {
         return Answer::Tell(Standing::Unknown, None);
     };
     let gone = || Planned::new(vec![Change::Vanished(device.id)], device.id);
-    // In one record: its way in is taken away, and that is sealed.
-    let left = || Planned::new(vec![Change::Revoked(device.id), Change::Vanished(device.id)], device.id);
     match (&device.state, knock.say) {
         (DeviceState::Paired(_), Say::Hail | Say::Understood) => {
             Answer::Tell(Standing::Paired, Some(device.id))
         }
-        (DeviceState::Paired(_), Say::Leave) => Answer::Settle(left(), Standing::Unknown),
+        (DeviceState::Paired(_), Say::Leave) => Answer::Settle(plan::leave(device.id), Standing::Unknown),
         (DeviceState::Revoked { .. }, Say::Hail) => Answer::Tell(Standing::Revoked, None),
         (DeviceState::Revoked { .. }, Say::Leave | Say::Understood) => {
             Answer::Settle(gone(), Standing::Unknown)

@@ -57,6 +57,11 @@ impl<T> Planned<T> {
     }
 }
 
+/// A paired device leaves by itself: nobody has to be told. One record, which takes its way in away, and so is sealed.
+pub fn leave(id: DeviceId) -> Planned<DeviceId> {
+    Planned::new(vec![Change::Revoked(id), Change::Vanished(id)], id)
+}
+
 /// Why a request about users, devices or codes is refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -19,6 +19,18 @@ impl Geometry {
     pub const fn round(&self, bytes: usize) -> usize {
         bytes.next_multiple_of(self.program_unit)
     }
+
+    /// Where a range of a segment begins on a medium that has the segments one after the other.
+    ///
+    /// # Errors
+    /// `EINVAL`: it is not wholly within its segment.
+    pub const fn position(&self, segment: usize, offset: usize, length: usize) -> Result<u64, FlashError> {
+        if segment < self.segments && offset.saturating_add(length) <= self.segment_bytes {
+            Ok((segment * self.segment_bytes + offset) as u64)
+        } else {
+            Err(FlashError(22))
+        }
+    }
 }
 
 /// The medium did not do what it was asked. Whether any of it happened is not known.

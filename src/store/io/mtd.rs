@@ -90,15 +90,6 @@ impl Mtd {
         }
     }
 
-    fn at(&self, segment: usize, offset: usize, length: usize) -> Result<u64, FlashError> {
-        let fits =
-            segment < self.geometry.segments && offset.saturating_add(length) <= self.geometry.segment_bytes;
-        if !fits {
-            return Err(FlashError(nix::libc::EINVAL));
-        }
-        Ok((segment * self.geometry.segment_bytes + offset) as u64)
-    }
-
     /// Programs, then reads back and compares: a worn cell keeps its old value without a word.
     fn program_verified(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.device.write_all_at(data, at)?;
@@ -114,19 +105,19 @@ impl Flash for Mtd {
     }
 
     fn read(&mut self, segment: usize, offset: usize, out: &mut [u8]) -> Result<(), FlashError> {
-        let at = self.at(segment, offset, out.len())?;
+        let at = self.geometry.position(segment, offset, out.len())?;
         Ok(self.device.read_exact_at(out, at)?)
     }
 
     fn program(&mut self, segment: usize, offset: usize, data: &[u8]) -> Result<(), FlashError> {
-        let at = self.at(segment, offset, data.len())?;
+        let at = self.geometry.position(segment, offset, data.len())?;
         Ok(self.program_verified(at, data)?)
     }
 
     fn erase(&mut self, segment: usize) -> Result<(), FlashError> {
         // The header's block first: a segment that was erased in part has none.
         for offset in (0..self.geometry.segment_bytes).step_by(self.erase_bytes) {
-            let at = self.at(segment, offset, self.erase_bytes)?;
+            let at = self.geometry.position(segment, offset, self.erase_bytes)?;
             let start = u32::try_from(at).map_err(|_| FlashError(nix::libc::EINVAL))?;
             let length = u32::try_from(self.erase_bytes).map_err(|_| FlashError(nix::libc::EINVAL))?;
             mtd::erase(&self.device, Range { start, length })?;

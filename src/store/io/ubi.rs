@@ -74,15 +74,6 @@ impl Ubi {
     pub(super) const fn blocks(&self) -> u32 {
         self.blocks
     }
-
-    fn at(&self, segment: usize, offset: usize, length: usize) -> Result<u64, FlashError> {
-        let fits =
-            segment < self.geometry.segments && offset.saturating_add(length) <= self.geometry.segment_bytes;
-        if !fits {
-            return Err(FlashError(nix::libc::EINVAL));
-        }
-        Ok((segment * self.geometry.segment_bytes + offset) as u64)
-    }
 }
 
 impl Flash for Ubi {
@@ -93,7 +84,7 @@ impl Flash for Ubi {
     /// A page that was being programmed when the power went may not be readable (`EBADMSG`, an error that ECC cannot mend). It then
     /// reads as noise, which is what the log takes it for: the end of what was written, or damage if something valid follows.
     fn read(&mut self, segment: usize, offset: usize, out: &mut [u8]) -> Result<(), FlashError> {
-        let at = self.at(segment, offset, out.len())?;
+        let at = self.geometry.position(segment, offset, out.len())?;
         match self.volume.read_exact_at(out, at) {
             Err(error) if error.raw_os_error() == Some(nix::libc::EBADMSG) => {}
             done => return Ok(done?),
@@ -110,7 +101,7 @@ impl Flash for Ubi {
     }
 
     fn program(&mut self, segment: usize, offset: usize, data: &[u8]) -> Result<(), FlashError> {
-        let at = self.at(segment, offset, data.len())?;
+        let at = self.geometry.position(segment, offset, data.len())?;
         Ok(self.volume.write_all_at(data, at)?)
     }
 

@@ -559,6 +559,15 @@ fn every_crash_recovers_and_no_rot_goes_back_in_time() {
                     for class in CLASSES {
                         assert!(out.tried.contains_key(class), "{geometry:?} has no image of {class}");
                     }
+                    if long {
+                        let images: usize =
+                            out.tried.values().map(|t| t.exact + t.one_more + t.refused).sum();
+                        println!(
+                            "{} of {}: {images} images of {geometry:?}",
+                            at + 1,
+                            geometries.len() * seeds
+                        );
+                    }
                     total.lock().unwrap().add(out);
                 }
             });

@@ -51,6 +51,12 @@ pub fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// The preloadable library of faketime, wherever this architecture has it.
+fn libfaketime(file: &str) -> PathBuf {
+    let places = fs::read_dir("/usr/lib").unwrap().map(|e| e.unwrap().path().join("faketime").join(file));
+    places.into_iter().find(|p| p.exists()).expect("libfaketime is installed")
+}
+
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -95,7 +101,9 @@ impl Lab {
     pub fn with_old_certificates() -> Self {
         let lab = Self::new();
         fs::remove_dir_all(lab.path("broker")).unwrap();
-        lab.make_broker(&["faketime", "2024-01-01 00:00:00"]);
+        // Not the faketime wrapper: it trips over the semaphores of one that was killed under the same process id.
+        let preload = format!("LD_PRELOAD={}", libfaketime("libfaketime.so.1").display());
+        lab.make_broker(&["env", &preload, "FAKETIME=@2024-01-01 00:00:00"]);
         lab
     }
 
@@ -177,11 +185,7 @@ impl Lab {
 
     /// The agent will believe that it is `date`; libfaketime is preloaded, the boot clock left alone.
     pub fn fake_date(&mut self, date: &str) {
-        let library = fs::read_dir("/usr/lib")
-            .unwrap()
-            .map(|e| e.unwrap().path().join("faketime/libfaketimeMT.so.1"))
-            .find(|p| p.exists())
-            .expect("libfaketime is installed");
+        let library = libfaketime("libfaketimeMT.so.1");
         self.environment = vec![
             ("LD_PRELOAD", library.to_str().unwrap().to_owned()),
             ("FAKETIME", format!("@{date}")),

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from namespaces import DNSMASQ, TOP, Programs
+from namespaces import DNSMASQ, TOP, Programs, dated
 
 BROKER, BROKER6, NAME, PORT = "198.51.100.10", "2001:db8:77:2::10", "broker.lab", 8883
 DNS1, DNS2, PORTAL = "198.51.100.53", "198.51.100.54", "198.51.100.80"
@@ -40,12 +40,6 @@ socket = "{dir}/control.sock"
 [log]
 level = "debug"
 """
-
-
-def dated(date):
-    """Words before a command that let it believe in another date. Not the faketime wrapper, which trips over another one's semaphores."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    return ["env", f"LD_PRELOAD={library}", f"FAKETIME=@{date}"]
 
 
 class Failed(Exception):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from namespaces import DNSMASQ, TOP, Programs
+from namespaces import DNSMASQ, TOP, Programs, dated
 
 HOST, NAME, PORT = "10.77.0.1", "broker.lab", 8883
 
@@ -28,7 +28,7 @@ class Net(Programs):
         if made:
             self.start("relay", sys.executable, TOP / "tests/qemu/relay.py", "qemu0", 7701, 7702)
         # Older than any build, so that a clock that stands at the build date finds it valid; good beyond 2038.
-        subprocess.run(["faketime", "2024-01-01 00:00:00", TOP / "scripts/broker", self.where / "broker", str(PORT)],
+        subprocess.run([*dated("2024-01-01 00:00:00"), TOP / "scripts/broker", self.where / "broker", str(PORT)],
                        check=True, env=dict(os.environ, MOORLINE_BROKER=f"{NAME}:{HOST}"))
 
     @staticmethod

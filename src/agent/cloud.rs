@@ -1,7 +1,5 @@
 //! The session's actions, and what arrives through it: pairing messages and knocks.
 
-use core::time::Duration;
-
 use serde::Serialize;
 
 use super::{Agent, Unwritten};
@@ -10,8 +8,9 @@ use crate::identity::KeyId;
 use crate::pairing::desk::{Happened, Office, Response, open_mailboxes};
 use crate::pairing::handshake::{self, Credential, Grant};
 use crate::pairing::ledger::Ledger;
-use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Standing};
+use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Say, Standing};
 use crate::pairing::record::{Device, DeviceId, Label};
+use crate::remote::relay::frame::{self, End};
 use crate::session::cause::{Cause, TAKEN_OVER};
 use crate::session::io::Report;
 use crate::session::io::dns::Overrides;
@@ -22,28 +21,7 @@ use crate::session::packet::{Inbound, Will};
 use crate::session::presence;
 use crate::session::reach::Reach;
 use crate::session::record::{Phase, Transition};
-use crate::session::topics::Kind;
-use crate::units::Mono;
-
-/// Knocks that are looked at in a second: each costs a signature check, and strangers can send them.
-const KNOCKS_A_SECOND: u32 = 20;
-
-/// Counts knocks in the present second.
-#[derive(Debug, Default)]
-pub(super) struct KnockLimit {
-    since: Mono,
-    count: u32,
-}
-
-impl KnockLimit {
-    fn allows(&mut self, now: Mono) -> bool {
-        if now.since(self.since) >= Duration::from_secs(1) {
-            *self = Self { since: now, count: 0 };
-        }
-        self.count += 1;
-        self.count <= KNOCKS_A_SECOND
-    }
-}
+use crate::session::topics::{Kind, carrier_name};
 
 /// Removed devices that were sent a notice in this session.
 #[derive(Debug, Default)]
@@ -355,11 +333,19 @@ impl Agent {
 
     fn knock(&mut self, payload: &[u8]) {
         let now = self.now();
-        if !self.knocks.allows(now.mono) {
+        let named =
+            Knock::named(payload).and_then(|key| self.vault.ledger().device_by_key(&key)).map(|d| d.id);
+        if !self.knocks.allows(now.mono, named) {
             return;
         }
         let Ok(knock) = Knock::open(payload, &self.identity.id()) else { return };
         let standing = match notice::answer(self.vault.ledger(), &knock) {
+            Answer::Tell(Standing::Paired, heard) if knock.say == Say::Carry => {
+                if let Some(device) = heard {
+                    self.seen.note(device, now.mono);
+                }
+                return self.carry(&knock.nonce);
+            }
             Answer::Tell(standing, heard) => {
                 if let Some(device) = heard {
                     self.seen.note(device, now.mono);
@@ -374,6 +360,10 @@ impl Agent {
                 Err(Unwritten::Corrupt | Unwritten::ReadOnly | Unwritten::Budget) => return,
             },
         };
+        if knock.say == Say::Carry {
+            let (_, outgoing) = self.session.topics().carrier(&carrier_name(&knock.nonce));
+            self.session.publish(outgoing, frame::refusal(End::Unknown), false);
+        }
         self.send_notice(&knock.device.id(), standing, knock.nonce);
     }
 

@@ -31,6 +31,7 @@ use crate::health::tracker::{Change, Tracker};
 use crate::identity::Identity;
 use crate::pairing::budget::Budget;
 use crate::pairing::desk::Desk;
+use crate::pairing::knocks::Knocks;
 use crate::pairing::plan::Planned;
 use crate::pairing::presence::LastSeen;
 use crate::session::inflow::Inflow;
@@ -81,7 +82,7 @@ pub struct Agent {
     keypad: Keypad,
     lights: Lights,
     arrays: Vec<Array>,
-    knocks: cloud::KnockLimit,
+    knocks: Knocks,
     told: cloud::Told,
     _server: Server,
     calls: Pin<Box<Receiver<Call>>>,

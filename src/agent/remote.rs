@@ -1,5 +1,6 @@
 //! The door for paired devices: opened at the start, kept in line with the ledger, and what devices ask through it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use crate::control::api;
 use crate::health::finding::Code;
 use crate::health::tracker::cut;
 use crate::identity::KeyId;
+use crate::pairing::notice::Nonce;
 use crate::pairing::plan;
 use crate::random::Random;
 use crate::remote::channel;
@@ -21,15 +23,24 @@ use crate::remote::gate::Gate;
 use crate::remote::io::carrier::{Call, Local};
 use crate::remote::io::door::Door;
 use crate::remote::io::mdns::{Announcer, Received};
+use crate::remote::io::relay::{Relay, Topics, relay};
 use crate::remote::mdns::Profile;
-use crate::remote::opening::{Answer, Health, Opening, Refusal};
+use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal};
+use crate::remote::relay::frame::{self, End};
+use crate::remote::relay::pipe::Side;
+use crate::session::io::Endpoint;
+use crate::session::io::dns::Overrides;
+use crate::session::topics::carrier_name;
 use crate::sys::keyfile;
 use crate::units::Mono;
 
 /// The door, if one is configured and could be opened.
 pub(super) struct Entrance {
+    executor: Rc<LocalExecutor<'static>>,
     gate: Gate,
     door: Option<(Door, Pin<Box<Receiver<Call>>>)>,
+    /// The connection to the broker that carries bulk, while there is one.
+    relay: Option<Relay>,
     /// Why there is none.
     failure: Option<String>,
     /// Says on the LAN where the door is. Without it, it has to be named.
@@ -53,23 +64,34 @@ impl Entrance {
         now: Mono,
         random: &mut dyn Random,
     ) -> Self {
-        let gate = Gate::default();
-        let Some(port) = config.remote_port else {
-            return Self { gate, door: None, failure: None, announcer: None };
+        let mut entrance = Self {
+            executor: Rc::clone(executor),
+            gate: Gate::default(),
+            door: None,
+            relay: None,
+            failure: None,
+            announcer: None,
         };
-        match open(executor, config, port, &gate) {
-            Ok((door, calls)) => {
-                let profile = Profile { name: config.name.clone(), id, port: door.port() };
-                let announcer = config.announces.then(|| Announcer::new(profile, now, random));
-                let announcer = announcer.and_then(|a| {
-                    a.inspect_err(|e| log::warn!("the NAS is not announced on the LAN: {e}")).ok()
-                });
-                Self { gate, door: Some((door, Box::pin(calls))), failure: None, announcer }
-            }
-            Err(error) => {
-                Self { gate, door: None, failure: Some(format!("port {port}: {error}")), announcer: None }
-            }
+        if config.remote_port.is_none() && config.cloud.is_none() {
+            return entrance;
         }
+        let opened = open(executor, config, config.remote_port, &entrance.gate).or_else(|error| {
+            entrance.failure = Some(match config.remote_port {
+                Some(port) => format!("port {port}: {error}"),
+                None => error,
+            });
+            // The way through the broker needs no port.
+            open(executor, config, None, &entrance.gate)
+        });
+        let Ok((door, calls)) = opened else { return entrance };
+        if let Some(port) = door.port().filter(|_| config.announces) {
+            let profile = Profile { name: config.name.clone(), id, port };
+            let announcer = Announcer::new(profile, now, random);
+            entrance.announcer =
+                announcer.inspect_err(|e| log::warn!("the NAS is not announced on the LAN: {e}")).ok();
+        }
+        entrance.door = Some((door, Box::pin(calls)));
+        entrance
     }
 
     /// The next thing that comes in. Cancel-safe.
@@ -85,7 +107,49 @@ impl Entrance {
 
     /// The port of the door.
     pub(super) fn port(&self) -> Option<u16> {
-        self.door.as_ref().map(|(door, _)| door.port())
+        self.door.as_ref().and_then(|(door, _)| door.port())
+    }
+
+    /// A device asks for a carrier through the broker. One that is there already, or is being opened, is not opened again.
+    ///
+    /// # Errors
+    /// `Full`: too many are being opened.
+    fn carry(
+        &mut self,
+        topics: Topics,
+        line: impl FnOnce() -> Option<(Endpoint, Overrides)>,
+    ) -> Result<(), End> {
+        let Some((door, _)) = &self.door else { return Err(End::Full) };
+        self.relay.take_if(|relay| relay.is_over());
+        if self.relay.as_ref().is_some_and(|relay| relay.has(&topics)) {
+            return Ok(());
+        }
+        let relay = match &self.relay {
+            Some(relay) => relay.clone(),
+            None => {
+                let (endpoint, overrides) = line().ok_or(End::Line)?;
+                let (relay, driver) = relay(endpoint, overrides, Side::Nas);
+                self.executor.spawn(driver).detach();
+                self.relay.insert(relay).clone()
+            }
+        };
+        let taken = door.greet_relayed(async move { relay.carrier(topics, Side::Nas).await });
+        if taken { Ok(()) } else { Err(End::Full) }
+    }
+
+    /// Nothing is carried through the broker any more; the devices are told.
+    fn close_relay(&mut self) {
+        if let Some(relay) = self.relay.take() {
+            relay.close();
+        }
+    }
+
+    /// Ends everything; ready when the devices that came through the broker were told.
+    pub(super) async fn end(&mut self) {
+        self.handle_end();
+        let Some(relay) = self.relay.take() else { return };
+        relay.close();
+        relay.closed().await;
     }
 
     /// When [`Entrance::handle_timeout`] has something to do.
@@ -110,7 +174,7 @@ impl Entrance {
     }
 
     /// Nobody is to look for the door any more.
-    pub(super) fn handle_end(&mut self) {
+    fn handle_end(&mut self) {
         if let Some(announcer) = &mut self.announcer {
             announcer.handle_end();
         }
@@ -120,7 +184,7 @@ impl Entrance {
 fn open(
     executor: &Rc<LocalExecutor<'static>>,
     config: &Config,
-    port: u16,
+    port: Option<u16>,
     gate: &Gate,
 ) -> Result<(Door, Receiver<Call>), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -142,6 +206,9 @@ impl Agent {
             && let Some((door, _)) = &self.entrance.door
         {
             door.cut();
+        }
+        if !self.wants_session() {
+            self.entrance.close_relay();
         }
         let now = self.now().mono;
         let failure = self.entrance.failure.clone();
@@ -165,6 +232,7 @@ impl Agent {
         let answer = match &call.opening {
             Opening::Status => Answer::Status(self.health_for(call)),
             Opening::Unpair => self.unpair(call),
+            Opening::Paths => Answer::Paths(self.paths()),
             // Answered where they come in.
             Opening::Service(_) | Opening::Services => Answer::Refused(Refusal::NotUnderstood),
         };
@@ -181,6 +249,13 @@ impl Agent {
         }
     }
 
+    fn paths(&self) -> Paths {
+        let router = self.mapping_view();
+        let outside = router.address.as_ref().and_then(|a| a.parse::<IpAddr>().ok()).zip(router.port);
+        let outside = outside.filter(|_| router.reachable != Some(false)).map(SocketAddr::from);
+        Paths { port: self.entrance.port(), outside, router: cut(&router.detail) }
+    }
+
     fn unpair(&mut self, call: &Call) -> Answer {
         let id = call.from.device;
         if self.vault.ledger().device(id).is_none() {
@@ -195,6 +270,19 @@ impl Agent {
         }
     }
 
+    /// A paired device asks for a carrier through the broker. What it is refused for is said in that carrier's own topic.
+    pub(super) fn carry(&mut self, id: &Nonce) {
+        let topics = self.session.topics().clone();
+        let (incoming, outgoing) = topics.carrier(&carrier_name(id));
+        let overrides = self.overrides();
+        let (config, judged) = (&self.config, &self.judged);
+        let line = || Some((super::endpoint(config, judged).ok()?, overrides));
+        let carried = self.entrance.carry(Topics { incoming, outgoing: outgoing.clone() }, line);
+        if let Err(end) = carried {
+            self.session.publish(outgoing, frame::refusal(end), false);
+        }
+    }
+
     /// What is seen of the door.
     pub(super) fn remote_view(&self) -> Option<api::Remote> {
         let (door, _) = self.entrance.door.as_ref()?;
@@ -202,7 +290,11 @@ impl Agent {
         let carriers = door
             .seen()
             .into_iter()
-            .map(|s| api::Carrier { device: s.device.to_string(), from: s.from.to_string() })
+            .map(|s| api::Carrier {
+                device: s.device.to_string(),
+                from: s.from.to_string(),
+                path: s.from.path(),
+            })
             .collect();
         let router = self.mapping_view();
         Some(api::Remote { port: door.port(), router, carriers, accepted, refused })

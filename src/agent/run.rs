@@ -30,6 +30,8 @@ use crate::sys::signals::Termination;
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// The clock is looked at at least this often, so that its being set is noticed.
 const CLOCK_EVERY: Duration = Duration::from_secs(60);
+/// For devices that come through the broker to be told that the agent ends.
+const RELAY_MAX: Duration = Duration::from_millis(300);
 /// Longest good-bye. With what comes before it the agent ends within two seconds.
 const GOODBYE_MAX: Duration = Duration::from_millis(1000);
 
@@ -260,7 +262,6 @@ impl Agent {
     async fn end(&mut self) {
         log::info!("ending");
         notify::stopping();
-        self.entrance.handle_end();
         let lights = self.panel.handle_end();
         self.drive_lights(&lights);
         let now = self.now().mono;
@@ -271,6 +272,8 @@ impl Agent {
             closing |= matches!(action, crate::session::machine::Action::Goodbye(_));
             self.carry_out_last(action);
         }
+        // What takes time goes side by side with nothing that matters more.
+        let _ = within(RELAY_MAX, self.entrance.end()).await;
         let mapping = within(GOODBYE_MAX, self.end_mapping()).await;
         if mapping.is_none() {
             log::warn!("the router did not take its port back in time; it ends by itself");

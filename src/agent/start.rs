@@ -127,7 +127,7 @@ impl Agent {
             clone_forgiven: false,
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),
-            knocks: cloud::KnockLimit::default(),
+            knocks: crate::pairing::knocks::Knocks::default(),
             told: cloud::Told::default(),
             _server: server,
             config,

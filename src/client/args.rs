@@ -7,6 +7,7 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
+use super::way::Path;
 use crate::cli::args::Usage;
 
 /// The help.
@@ -23,7 +24,8 @@ usage: moorline-client COMMAND [OPTIONS]
   services [NAS]       what this device may reach there, and whether it runs
   forward SERVICE [--nas NAS] [--listen 127.0.0.1:0]
                        a local port for a service of the NAS, until interrupted
-                       (both: --at HOST:PORT where the NAS is not on this network)
+                       (both: --path lan|direct|broker for one path only, else
+                       the best that works; --at HOST:PORT and nowhere else)
 
 options of every command:
   --state DIR          keys and pairings (default ~/.config/moorline-client)
@@ -91,6 +93,8 @@ pub struct Line {
     pub prefix: String,
     /// Where the NAS listens for its devices.
     pub at: Option<String>,
+    /// The only path that is wanted.
+    pub path: Option<Path>,
     /// Answer as JSON.
     pub json: bool,
 }
@@ -109,6 +113,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
         password_file: None,
         prefix: "moorline".into(),
         at: None,
+        path: None,
         json: false,
     };
     let (mut name, mut timeout, mut words) = (None, Duration::from_secs(60), Vec::new());
@@ -127,6 +132,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
             Long("password-file") => line.password_file = Some(parser.value()?.into()),
             Long("prefix") => line.prefix = parser.value()?.string()?,
             Long("at") => line.at = Some(parser.value()?.string()?),
+            Long("path") => line.path = Some(parser.value()?.parse()?),
             Long("nas") => nas = Some(parser.value()?.string()?),
             Long("listen") => listen = parser.value()?.string()?,
             Long("name") => name = Some(parser.value()?.string()?),

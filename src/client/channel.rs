@@ -20,14 +20,20 @@ use smol::net::TcpStream;
 use smol::stream::Stream as _;
 use yamux::{Connection, Mode};
 
+use super::way::Path;
 use crate::remote::channel::no_name;
 use crate::remote::io::{carrier, messages};
-use crate::remote::opening::{Answer, Health, Opening, Refusal, Service};
+use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal, Service};
+use crate::remote::relay::frame::End;
+use crate::session::cause::Cause;
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// For TCP to open.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Unacknowledged data older than this ends a connection (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
+const USER_TIMEOUT_MS: u32 = 15_000;
 /// For the handshake, and for the NAS to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
@@ -35,17 +41,51 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum Unreached {
     /// Nobody is at this address.
-    #[error("the NAS is not at {0}: {1}")]
+    #[error("nobody answers at {0}: {1}")]
     Nobody(SocketAddr, io::Error),
     /// Somebody is there, and it is not the NAS, or it does not let this device in (any more).
-    #[error("{0} is another NAS, or this device was removed there: {1}")]
-    NotLetIn(SocketAddr, io::Error),
+    #[error("{0} leads to another NAS, or this device was removed there: {1}")]
+    NotLetIn(String, io::Error),
+    /// The LAN cannot be searched.
+    #[error("this network cannot be searched: {0}")]
+    Search(io::Error),
+    /// Nobody says on the LAN that he is the NAS.
+    #[error("the NAS does not say on this network where it is")]
+    NotHere,
+    /// The NAS has not told an address on the internet.
+    #[error("the NAS has told no address at which it can be reached from outside")]
+    NotTold,
+    /// The pairing has no broker.
+    #[error("this pairing has no broker")]
+    NoBroker,
+    /// The broker cannot be used.
+    #[error("the broker cannot be used: {0}")]
+    Broker(Cause),
+    /// The broker is there, and the NAS does not answer.
+    #[error("the NAS does not answer through the broker: it is offline, or it was reset")]
+    Silent,
+    /// The carrier through the broker ended.
+    #[error(transparent)]
+    Ended(End),
+    /// Another path was faster.
+    #[error("it took longer")]
+    Slower,
+    /// Not by any path.
+    #[error("{}", each(.0))]
+    ByNone(Vec<(Path, Unreached)>),
     /// The NAS says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The channel broke.
     #[error("the connection to the NAS broke")]
     Broken,
+}
+
+fn each(why: &[(Path, Unreached)]) -> String {
+    match why {
+        [(_, only)] => only.to_string(),
+        all => all.iter().map(|(path, why)| format!("{path}: {why}")).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// A stream to a service.
@@ -68,39 +108,52 @@ pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Cha
     let tcp = within(CONNECT_MAX, TcpStream::connect(address)).await.unwrap_or_else(|| Err(late()));
     let tcp = tcp.map_err(|error| Unreached::Nobody(address, error))?;
     let _ = tcp.set_nodelay(true);
-    let shake = TlsConnector::from(tls).connect(no_name(), tcp);
-    let stream = within(ANSWER_MAX, shake).await.unwrap_or_else(|| Err(late()));
-    let stream = stream.map_err(|error| Unreached::NotLetIn(address, error))?;
-    let (channel, driver) = over(Box::new(stream));
+    // On a network that this device has left, nothing else ends it.
+    let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
+    shake(Box::new(tcp), &address.to_string(), tls).await
+}
+
+/// The handshake, and the first question. `whom`: for the failure's words.
+pub(super) async fn shake(
+    stream: Box<dyn Duplex>,
+    whom: &str,
+    tls: Arc<ClientConfig>,
+) -> Result<(Channel, Driver), Unreached> {
+    let not_let_in = |error: io::Error| match error.get_ref().and_then(|e| e.downcast_ref::<End>()) {
+        Some(end) => Unreached::Ended(*end),
+        None => Unreached::NotLetIn(whom.to_owned(), error),
+    };
+    let shake = TlsConnector::from(tls).connect(no_name(), stream);
+    let stream = within(ANSWER_MAX, shake).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    let (channel, driver) = over(Box::new(stream.map_err(not_let_in)?));
     // TLS 1.3 lets a client believe that it is in before the NAS has looked at its key: only an answer tells.
-    let asked = async { channel.services().await };
-    let driven = DriveWhile { driver: Some(driver) };
-    match driven.until(asked).await {
+    match alongside(driver, channel.services()).await {
         (Ok(_), Some(driver)) => Ok((channel, driver)),
         (Err(Unreached::Refused(refusal)), _) => Err(refusal.into()),
-        (Ok(_) | Err(_), _) => Err(Unreached::NotLetIn(address, io::ErrorKind::ConnectionAborted.into())),
+        (Ok(_) | Err(_), _) => Err(not_let_in(io::ErrorKind::ConnectionAborted.into())),
     }
 }
 
-/// Polls the driver beside something that needs it.
-struct DriveWhile {
-    driver: Option<Driver>,
+/// Polls the driver beside something that needs it; the driver is given back if it has not ended.
+pub(super) async fn alongside<T>(driver: Driver, work: impl Future<Output = T>) -> (T, Option<Driver>) {
+    let (mut driver, mut work) = (Some(driver), std::pin::pin!(work));
+    let done = poll_fn(|cx| {
+        if driver.as_mut().is_some_and(|d| d.as_mut().poll(cx).is_ready()) {
+            driver = None;
+        }
+        work.as_mut().poll(cx)
+    })
+    .await;
+    (done, driver)
 }
 
-impl DriveWhile {
-    async fn until<T>(mut self, work: impl Future<Output = T>) -> (T, Option<Driver>) {
-        let mut work = Box::pin(work);
-        let done = poll_fn(|cx| {
-            if let Some(driver) = &mut self.driver
-                && driver.as_mut().poll(cx).is_ready()
-            {
-                self.driver = None;
-            }
-            work.as_mut().poll(cx)
-        })
-        .await;
-        (done, self.driver)
-    }
+/// Two drivers as one, the upper of which lies on the lower: it is dropped when it has ended, then the lower can end.
+pub(super) fn both(upper: Driver, lower: Driver) -> Driver {
+    Box::pin(async {
+        if let ((), Some(lower)) = alongside(lower, upper).await {
+            lower.await;
+        }
+    })
 }
 
 /// A channel over a byte stream that is authenticated already.
@@ -163,11 +216,9 @@ impl Channel {
     /// [`Unreached`].
     pub async fn open(&self, name: &str) -> Result<Stream, Unreached> {
         let name = heapless::String::try_from(name).map_err(|_| Refusal::NoSuchService)?;
-        let (stream, answer) = self.ask(&Opening::Service(name)).await?;
-        match answer {
-            Answer::Open => Ok(stream),
-            Answer::Refused(refusal) => Err(refusal.into()),
-            Answer::Services(_) | Answer::Status(_) | Answer::Done => Err(Unreached::Broken),
+        match self.ask(&Opening::Service(name)).await? {
+            (stream, Answer::Open) => Ok(stream),
+            (_, other) => Err(out_of_place(&other)),
         }
     }
 
@@ -178,8 +229,7 @@ impl Channel {
     pub async fn services(&self) -> Result<Vec<Service>, Unreached> {
         match self.ask(&Opening::Services).await?.1 {
             Answer::Services(services) => Ok(services.into_iter().collect()),
-            Answer::Refused(refusal) => Err(refusal.into()),
-            Answer::Open | Answer::Status(_) | Answer::Done => Err(Unreached::Broken),
+            other => Err(out_of_place(&other)),
         }
     }
 
@@ -190,8 +240,18 @@ impl Channel {
     pub async fn status(&self) -> Result<Health, Unreached> {
         match self.ask(&Opening::Status).await?.1 {
             Answer::Status(health) => Ok(health),
-            Answer::Refused(refusal) => Err(refusal.into()),
-            Answer::Open | Answer::Services(_) | Answer::Done => Err(Unreached::Broken),
+            other => Err(out_of_place(&other)),
+        }
+    }
+
+    /// How the NAS can be reached beside its broker.
+    ///
+    /// # Errors
+    /// [`Unreached`].
+    pub async fn paths(&self) -> Result<Paths, Unreached> {
+        match self.ask(&Opening::Paths).await?.1 {
+            Answer::Paths(paths) => Ok(paths),
+            other => Err(out_of_place(&other)),
         }
     }
 
@@ -205,5 +265,13 @@ impl Channel {
             Ok((stream, answer))
         };
         within(ANSWER_MAX, asked).await.unwrap_or(Err(Unreached::Broken))
+    }
+}
+
+/// A refusal, or an answer to another question.
+const fn out_of_place(answer: &Answer) -> Unreached {
+    match answer {
+        Answer::Refused(refusal) => Unreached::Refused(*refusal),
+        _ => Unreached::Broken,
     }
 }

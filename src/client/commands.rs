@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -14,11 +14,12 @@ use smol::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::args::{Command, HELP, Line, parse};
-use super::channel::Unreached;
+use super::channel::{Channel, Unreached};
 use super::exchange::{Exchange, Introduction, Outcome};
-use super::forward::{Way, forward};
+use super::forward::forward;
 use super::keyring::{Broker, Kept, Keyring, Pairing};
-use super::link::Link;
+use super::relay::Meeting;
+use super::way::{Path, Target, Way, Why};
 use crate::config::broker::BrokerUrl;
 use crate::identity::{Identity, KeyId};
 use crate::pairing::code::Code;
@@ -27,10 +28,10 @@ use crate::pairing::notice::{Knock, Notice, Say, Standing};
 use crate::pairing::record::Label;
 use crate::random::{self, Random};
 use crate::remote::channel;
-use crate::remote::io::mdns::browse;
-use crate::remote::mdns::Found;
 use crate::remote::opening::Service;
 use crate::session::cause::Cause;
+use crate::session::io::dns::Overrides;
+use crate::session::io::link::Link;
 use crate::session::io::{Account, Endpoint};
 use crate::session::tls::{Judged, Roots};
 use crate::session::topics::Topics;
@@ -42,8 +43,6 @@ const REPEAT: Duration = Duration::from_millis(250);
 const REPEAT_MAX: Duration = Duration::from_secs(2);
 /// How long a NAS is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How long the LAN is searched: an answer can be held back for a second, and the first question be lost.
-const BROWSE_MAX: Duration = Duration::from_millis(3500);
 /// How long a lost connection is left alone before the next try.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -225,8 +224,9 @@ async fn converse(
     random: &mut dyn Random,
     keep: &mut dyn FnMut(&Exchange<'_>) -> Result<(), Failure>,
 ) -> Result<Outcome, Failure> {
-    let mut link =
-        Link::open(endpoint(broker, typed_login(line)?)?, random).await.map_err(Failure::Broker)?;
+    let mut link = Link::open(endpoint(broker, typed_login(line)?)?, Overrides::default(), random)
+        .await
+        .map_err(Failure::Broker)?;
     // The NAS is not known yet; the mailbox's topics do not have its id.
     let topics = topics(
         &broker.prefix,
@@ -237,7 +237,7 @@ async fn converse(
     let mut repeat = REPEAT;
     while Instant::now() < deadline {
         if let Some(message) = exchange.outgoing() {
-            link.publish(&mailbox, message);
+            link.publish(mailbox.clone(), message.to_vec());
         }
         if let Some(outcome) = exchange.outcome() {
             link.close().await;
@@ -271,6 +271,7 @@ fn pairing(grant: &Grant, broker: Broker, typed: Option<(String, String)>, key: 
         broker,
         login: granted.or(typed),
         key,
+        direct: None,
     }
 }
 
@@ -324,7 +325,7 @@ async fn knock(
     let deadline = Instant::now() + ANSWER_MAX;
     let mut repeat = REPEAT;
     while Instant::now() < deadline {
-        link.publish(&topics.knock(), &message);
+        link.publish(topics.knock(), message.clone());
         let again = Instant::now() + repeat;
         repeat = (repeat * 2).min(REPEAT_MAX);
         while let Some(left) = again.checked_duration_since(Instant::now()) {
@@ -340,7 +341,7 @@ async fn knock(
 
 async fn connected(pairing: &Pairing, random: &mut dyn Random) -> Result<Link, Failure> {
     let endpoint = endpoint(&pairing.broker, pairing.login.clone())?;
-    let mut link = Link::open(endpoint, random).await.map_err(Failure::Broker)?;
+    let mut link = Link::open(endpoint, Overrides::default(), random).await.map_err(Failure::Broker)?;
     let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
     let topics = topics(&pairing.broker.prefix, &pairing.nas)?;
     link.subscribe(&topics.notice(&identity.id())).await.map_err(Failure::Broker)?;
@@ -404,41 +405,61 @@ async fn way(
     line: &Line,
     executor: &Rc<LocalExecutor<'static>>,
     nas: Option<&str>,
-) -> Result<(Way, Pairing), Failure> {
+    moved: impl Fn(Path, &Why) + 'static,
+) -> Result<(Rc<Way>, Pairing), Failure> {
     let mut pairings = chosen(line, nas)?;
     let Some(pairing) = pairings.pop().filter(|_| pairings.is_empty()) else {
         return Err(said("which NAS? `moorline-client list` has them"));
     };
-    let found = match &line.at {
+    let at = match &line.at {
         Some(at) => {
             let found = std::net::ToSocketAddrs::to_socket_addrs(at);
             found.map_err(|e| said(format!("{at}: {e}")))?.collect()
         }
-        None => on_the_lan(&pairing.nas).await?,
+        None => Vec::new(),
+    };
+    let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
+    let meeting = Meeting {
+        endpoint: endpoint(&pairing.broker, pairing.login.clone())?,
+        topics: topics(&pairing.broker.prefix, &pairing.nas)?,
+        identity: Rc::new(identity),
+        nas: pairing.nas.clone(),
+    };
+    let target = Target {
+        nas: pairing.nas.clone(),
+        at,
+        direct: pairing.direct,
+        meeting: Some(meeting),
+        only: line.path,
     };
     let tls = channel::client(&pairing.key, pairing.nas_key).map_err(said)?;
-    Ok((Way::new(executor, found, tls), pairing))
+    Ok((Way::new(executor, target, tls, moved), pairing))
 }
 
-/// Where the NAS says that it is. Only a claim: the channel shows whether it is the NAS.
-async fn on_the_lan(nas: &KeyId) -> Result<Vec<SocketAddr>, Failure> {
-    let enough = |found: &[Found]| found.iter().any(|f| f.id == *nas);
-    let mut random = System::new();
-    let found = browse(BROWSE_MAX, &mut random, enough)
-        .await
-        .map_err(|e| said(format!("the LAN cannot be searched: {e}")))?;
-    let addresses: Vec<SocketAddr> =
-        found.into_iter().filter(|f| f.id == *nas).flat_map(|f| f.addresses).collect();
-    if addresses.is_empty() {
-        return Err(said("the NAS does not say on this network where it is; name it with --at HOST:PORT"));
+/// Keeps where the NAS can be reached from outside, for the next time.
+async fn note_paths(line: &Line, channel: &Channel, pairing: &mut Pairing) -> Result<(), Failure> {
+    // An older NAS does not answer; that is no reason to fail.
+    if let Ok(paths) = channel.paths().await
+        && paths.outside != pairing.direct
+    {
+        pairing.direct = paths.outside;
+        keyring(line)?.keep(pairing).map_err(said)?;
     }
-    Ok(addresses)
+    Ok(())
 }
 
 async fn services(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
     let executor = Rc::new(LocalExecutor::new());
-    let (way, _) = way(line, &executor, nas).await?;
-    let services = executor.run(async { way.channel(None).await?.services().await }).await?;
+    let (way, mut pairing) = way(line, &executor, nas, |_, _| ()).await?;
+    let asked = async {
+        let channel = way.channel(None).await?;
+        let services = channel.services().await?;
+        note_paths(line, &channel, &mut pairing).await?;
+        drop(channel);
+        way.close().await;
+        Ok::<_, Failure>(services)
+    };
+    let services = executor.run(asked).await?;
     if line.json {
         let view = |s: &Service| json!({ "name": s.name, "up": s.is_up });
         return Ok(format!("{}\n", json!({ "services": services.iter().map(view).collect::<Vec<_>>() })));
@@ -455,9 +476,17 @@ async fn forwarded(
     nas: Option<&str>,
     listen: &str,
 ) -> Result<String, Failure> {
-    let (way, pairing) = way(line, executor, nas).await?;
+    let json = line.json;
+    let (told, paths) = smol::channel::unbounded();
+    let moved = move |path: Path, why: &Why| {
+        // Whoever listens has gone only when everything ends.
+        let _ =
+            told.try_send((path, why.iter().map(|(path, why)| (*path, why.to_string())).collect::<Vec<_>>()));
+    };
+    let (way, mut pairing) = way(line, executor, nas, moved).await?;
     // So that what does not work is said now, and not to the first connection.
-    let there = way.channel(None).await?.services().await?;
+    let channel = way.channel(None).await?;
+    let there = channel.services().await?;
     if !there.iter().any(|s| s.name == service) {
         let names: Vec<&str> = there.iter().map(|s| s.name.as_str()).collect();
         return Err(said(format!(
@@ -466,19 +495,57 @@ async fn forwarded(
             names.join(", ")
         )));
     }
+    note_paths(line, &channel, &mut pairing).await?;
+    drop(channel);
     let listener = TcpListener::bind(listen).await.map_err(|e| said(format!("{listen}: {e}")))?;
     let local = listener.local_addr().map_err(said)?;
-    if line.json {
-        println!(
-            "{}",
-            json!({ "listening": local.to_string(), "service": service, "nas": pairing.nas, "path": "lan" })
-        );
-    } else {
-        println!("{service} of {} is at {local} now, until this is interrupted.", pairing.name);
+    if !json {
+        print_line(&format!("{service} of {} is at {local} now, until this is interrupted.", pairing.name));
     }
+    let mut is_first = true;
+    let tell_path = async {
+        while let Ok((path, why)) = paths.recv().await {
+            let not: serde_json::Map<String, Value> =
+                why.iter().map(|(path, why)| (path.name().to_owned(), why.as_str().into())).collect();
+            let line = if !json {
+                by(path, &why)
+            } else if is_first {
+                let (at, path) = (local.to_string(), path.name());
+                json!({ "listening": at, "service": service, "nas": pairing.nas, "path": path, "not": not })
+                    .to_string()
+            } else {
+                json!({ "path": path.name(), "not": not }).to_string()
+            };
+            print_line(&line);
+            is_first = false;
+        }
+    };
     let tell = |error: &Unreached| eprintln!("moorline-client: a connection was not carried: {error}");
-    forward(Rc::new(way), listener, service.to_owned(), tell).await.map_err(said)?;
+    let forwarding = forward(Rc::clone(&way), listener, service.to_owned(), tell);
+    let (done, ()) = smol::future::zip(forwarding, tell_path).await;
+    done.map_err(said)?;
     Ok(String::new())
+}
+
+/// Prints a line while other things go on: that nobody reads it (any more) does not end them.
+fn print_line(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// By which path, and why by no better one.
+fn by(path: Path, why: &[(Path, String)]) -> String {
+    let mut text = format!(
+        "New connections go {}.",
+        match path {
+            Path::Lan => "over this network",
+            Path::Direct => "over the internet to the NAS's router",
+            Path::Broker => "through the broker",
+        }
+    );
+    for (path, why) in why {
+        text += &format!("\n  not {path}: {why}");
+    }
+    text
 }
 
 fn hostname() -> String {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,9 @@ pub struct Pairing {
     pub login: Option<(String, String)>,
     /// Our private key (PKCS#8).
     pub key: Vec<u8>,
+    /// Where it can be reached from outside, as it said last.
+    #[serde(default)]
+    pub direct: Option<SocketAddr>,
 }
 
 /// A pairing under way.

@@ -7,4 +7,5 @@ pub mod commands;
 pub mod exchange;
 pub mod forward;
 pub mod keyring;
-pub mod link;
+pub mod relay;
+pub mod way;

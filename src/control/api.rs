@@ -179,8 +179,9 @@ pub struct Clock {
 /// The listener for paired devices.
 #[derive(Clone, Debug, Serialize)]
 pub struct Remote {
-    /// Its TCP port.
-    pub port: u16,
+    /// Its TCP port; without one devices come in through the broker only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// The router's port that leads to it.
     pub router: Mapping,
     /// Open carriers.
@@ -214,8 +215,10 @@ pub struct Mapping {
 pub struct Carrier {
     /// Whose.
     pub device: String,
-    /// Address it comes from.
+    /// Address it comes from, or that it is the broker.
     pub from: String,
+    /// `lan`, `direct` or `broker`.
+    pub path: &'static str,
 }
 
 /// The store.

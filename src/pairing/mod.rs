@@ -4,6 +4,7 @@ pub mod budget;
 pub mod code;
 pub mod desk;
 pub mod handshake;
+pub mod knocks;
 pub mod ledger;
 pub mod notice;
 pub mod plan;

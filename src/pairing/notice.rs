@@ -28,6 +28,8 @@ pub enum Say {
     Leave,
     /// I know that I was removed.
     Understood,
+    /// Take a carrier through the broker; the nonce is its name.
+    Carry,
 }
 
 /// From a device, on the NAS's `knock` topic.
@@ -87,6 +89,12 @@ impl Knock {
         Self { device: device.public(), say, nonce, signature }
     }
 
+    /// The device that a message names, whoever made it.
+    pub fn named(bytes: &[u8]) -> Option<KeyId> {
+        let knock: Self = super::handshake::decode(bytes.get(..NOTICE_MAX).unwrap_or(bytes)).ok()?;
+        Some(knock.device.id())
+    }
+
     /// Reads a message to `nas` and checks that the device it names made it.
     ///
     /// # Errors
@@ -142,11 +150,11 @@ pub fn answer(ledger: &Ledger, knock: &Knock) -> Answer {
     };
     let gone = || Planned::new(vec![Change::Vanished(device.id)], device.id);
     match (&device.state, knock.say) {
-        (DeviceState::Paired(_), Say::Hail | Say::Understood) => {
+        (DeviceState::Paired(_), Say::Hail | Say::Understood | Say::Carry) => {
             Answer::Tell(Standing::Paired, Some(device.id))
         }
         (DeviceState::Paired(_), Say::Leave) => Answer::Settle(plan::leave(device.id), Standing::Unknown),
-        (DeviceState::Revoked { .. }, Say::Hail) => Answer::Tell(Standing::Revoked, None),
+        (DeviceState::Revoked { .. }, Say::Hail | Say::Carry) => Answer::Tell(Standing::Revoked, None),
         (DeviceState::Revoked { .. }, Say::Leave | Say::Understood) => {
             Answer::Settle(gone(), Standing::Unknown)
         }

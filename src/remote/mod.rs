@@ -5,3 +5,4 @@ pub mod gate;
 pub mod io;
 pub mod mdns;
 pub mod opening;
+pub mod relay;

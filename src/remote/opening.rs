@@ -5,6 +5,8 @@
 //! message := length (2, big-endian) | postcard
 //! ```
 
+use core::net::SocketAddr;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Longest message.
@@ -30,6 +32,8 @@ pub enum Opening {
     Status,
     /// This device leaves.
     Unpair,
+    /// How the NAS can be reached.
+    Paths,
 }
 
 /// The answer to it.
@@ -46,6 +50,8 @@ pub enum Answer {
     Status(Health),
     /// Done.
     Done,
+    /// To [`Opening::Paths`].
+    Paths(Paths),
 }
 
 /// Why a stream is not opened.
@@ -88,6 +94,17 @@ pub struct Health {
     pub summary: heapless::String<256>,
     /// Whether the session to the broker is up.
     pub online: bool,
+}
+
+/// How the NAS can be reached beside its broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    /// The port that it listens on in its own network.
+    pub port: Option<u16>,
+    /// Where its router leads to that port, as far as the router knows.
+    pub outside: Option<SocketAddr>,
+    /// How it stands with the router, in words.
+    pub router: heapless::String<128>,
 }
 
 /// A message that cannot be read.

@@ -6,7 +6,7 @@
 use super::topics::{TOPIC_MAX, Topic};
 use crate::random::{self, Random};
 
-/// Largest payload taken from the broker in bytes. Told to it as the maximum packet size (with room for the topic).
+/// Largest payload that either end of ours sends, in bytes. What a stranger sends can be a little longer, up to the packet.
 pub const PAYLOAD_MAX: usize = 16 * 1024;
 /// Largest packet taken from the broker in bytes.
 pub const PACKET_MAX: usize = PAYLOAD_MAX + TOPIC_MAX + 1024;

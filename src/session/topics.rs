@@ -7,6 +7,7 @@
 //! | `P/n/<nas>/knock` | its devices |
 //! | `P/d/<device>/notice` | the NAS to one device |
 //! | `P/p/<rendezvous>/n`, `…/a` | a phone, the NAS |
+//! | `P/c/<carrier>/u`, `…/d` | a device, the NAS: frames of a carrier |
 //!
 //! Levels are `[A-Za-z0-9_-]`, at most eight of them, which every broker allows.
 
@@ -15,7 +16,7 @@ use core::fmt::Write as _;
 use crate::identity::KeyId;
 use crate::pairing::code::Rendezvous;
 
-/// Longest topic: a prefix of 32, three separators, an id of 20, the longest last level.
+/// Longest topic: a prefix of 32, three separators, a carrier of 32, the longest last level.
 pub const TOPIC_MAX: usize = 80;
 
 /// A topic of ours.
@@ -87,6 +88,11 @@ impl Topics {
         self.join('p', mailbox, "a")
     }
 
+    /// What a device says in a carrier, and what the NAS does. `name`: [`carrier_name`].
+    pub fn carrier(&self, name: &str) -> (Topic, Topic) {
+        (self.join('c', name, "u"), self.join('c', name, "d"))
+    }
+
     /// What a received message is.
     pub fn kind<'a>(&self, topic: &'a str) -> Kind<'a> {
         let mut levels = topic.splitn(5, '/');
@@ -108,6 +114,16 @@ impl Topics {
             _ => Kind::Other,
         }
     }
+}
+
+/// A carrier's level, by the number that its device chose.
+pub fn carrier_name(id: &[u8; 16]) -> heapless::String<32> {
+    let mut name = heapless::String::new();
+    for byte in id {
+        // 32 digits fit.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 #[cfg(test)]
@@ -151,6 +167,8 @@ mod tests {
     fn the_longest_topic_fits() {
         let topics = topics(&"x".repeat(32));
         assert_eq!(topics.presence().len(), 32 + 3 + 20 + 1 + 8);
+        let (up, down) = topics.carrier(&carrier_name(&[0xab; 16]));
+        assert!(up.ends_with("/abababababababababababababababab/u") && down.ends_with("/d"));
         assert!(topics.notice(&"0123456789abcdefghjk".parse().unwrap()).ends_with("/notice"));
     }
 }

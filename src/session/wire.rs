@@ -15,9 +15,7 @@ use mqtt_protocol_core::mqtt::packet::{
 };
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 
-use super::packet::{
-    Filters, Inbound, Level, Outbound, PACKET_MAX, PAYLOAD_MAX, SPREAD_PROPERTY, Welcome, Will,
-};
+use super::packet::{Filters, Inbound, Level, Outbound, PACKET_MAX, SPREAD_PROPERTY, Welcome, Will};
 use super::topics::Topic;
 use super::wire311;
 
@@ -260,9 +258,6 @@ fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
 /// A message within what was agreed.
 pub(super) fn taken(topic: &str, payload: &[u8], id: Option<u16>) -> Result<Inbound, Violation> {
     let topic = Topic::try_from(topic).map_err(|_| Violation("a message on a topic not asked for"))?;
-    if payload.len() > PAYLOAD_MAX {
-        return Err(Violation("a message larger than agreed"));
-    }
     if id == Some(0) {
         return Err(Violation("a packet id of 0"));
     }

@@ -317,6 +317,11 @@ pub struct Phone {
 }
 
 impl Phone {
+    /// What it keeps.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_moorline-client"));
         command.args(args).arg("--state").arg(&self.state).arg("--json").stdin(Stdio::null());

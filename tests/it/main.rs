@@ -20,6 +20,7 @@ mod kill;
 mod lab;
 mod lifecycle;
 mod owners;
+mod relay;
 mod remote;
 mod store;
 mod tidy;

@@ -42,7 +42,8 @@ fn is_shell(name: &str) -> bool {
         "client/commands.rs",
         "client/forward.rs",
         "client/keyring.rs",
-        "client/link.rs",
+        "client/relay.rs",
+        "client/way.rs",
         "client/main.rs",
         "main.rs",
     ];

@@ -1,6 +1,8 @@
-//! The NAS's door: a TCP listener, handshakes, and the carriers that came through. A shell.
+//! The NAS's door: a TCP listener, what is handed in by the broker, handshakes, and the carriers that came through. A shell.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -11,13 +13,16 @@ use futures_rustls::TlsAcceptor;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
 use smol::channel::Receiver;
-use smol::net::{TcpListener, TcpStream};
+use smol::net::TcpListener;
 use smol::{LocalExecutor, Task};
 
 use super::carrier::{self, Call, Counter, Local};
+use super::relay::RelayStream;
 use crate::pairing::record::DeviceId;
 use crate::remote::channel::key_of;
 use crate::remote::gate::{Admitted, Gate};
+use crate::remote::relay::frame::End;
+use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
 
 /// Carriers at once, of all devices.
@@ -28,6 +33,8 @@ pub const CARRIERS_EACH: usize = 3;
 const HANDSHAKES_MAX: usize = 16;
 /// Handshakes at once from one address: nobody can take all places by himself.
 const HANDSHAKES_EACH: usize = 4;
+/// Handshakes at once through the broker: whoever has its account can repeat what a device once said.
+const HANDSHAKES_BROKER: usize = 4;
 /// For a handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Calls that wait for the agent's loop; when it is full, streams wait, which are bounded themselves.
@@ -35,10 +42,42 @@ const CALLS_MAX: usize = 8;
 /// Unacknowledged data older than this ends a carrier (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
 const USER_TIMEOUT_MS: u32 = 60_000;
 
+/// The way by which a carrier came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A connection from this address.
+    Address(IpAddr),
+    /// The broker.
+    Broker,
+}
+
+impl Origin {
+    /// `lan`, `direct` or `broker`. What comes from an address that only this network can have is on it.
+    pub fn path(self) -> &'static str {
+        let near = match self {
+            Self::Broker => return "broker",
+            Self::Address(IpAddr::V4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+            Self::Address(IpAddr::V6(ip)) => {
+                ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+            }
+        };
+        if near { "lan" } else { "direct" }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(ip) => ip.fmt(f),
+            Self::Broker => f.write_str("the broker"),
+        }
+    }
+}
+
 /// A carrier that is open.
 struct Open {
     device: Admitted,
-    from: IpAddr,
+    from: Origin,
     /// Dropped, it ends at once.
     task: Task<()>,
 }
@@ -49,16 +88,17 @@ pub struct Seen {
     /// Whose.
     pub device: DeviceId,
     /// Where it comes from.
-    pub from: IpAddr,
+    pub from: Origin,
 }
 
 /// The door, as long as it is open. Dropped, it and all carriers are closed.
 pub struct Door {
     open: Rc<RefCell<Vec<Open>>>,
     gate: Gate,
-    port: u16,
+    port: Option<u16>,
     counters: Rc<Counters>,
-    _listen: Task<()>,
+    hall: Rc<Hall>,
+    _listen: Option<Task<()>>,
 }
 
 /// Since the door was opened.
@@ -69,22 +109,23 @@ struct Counters {
 }
 
 impl Door {
-    /// Listens on `port` on all addresses. Questions for the agent's loop come out of the receiver.
+    /// Listens on `port`, if there is one, on all addresses; devices can come in through the broker in any case. Questions for the
+    /// agent's loop come out of the receiver.
     ///
     /// # Errors
     /// Those of bind(2).
     pub fn open(
         executor: &Rc<LocalExecutor<'static>>,
-        port: u16,
+        port: Option<u16>,
         tls: Arc<ServerConfig>,
         gate: Gate,
         services: Vec<Local>,
     ) -> io::Result<(Self, Receiver<Call>)> {
-        let listener = listener(port)?;
-        let port = listener.local_addr()?.port();
+        let listener = port.map(listener).transpose()?;
+        let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|a| a.port());
         let (calls, receiver) = smol::channel::bounded(CALLS_MAX);
         let (open, counters) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Counters::default()));
-        let hall = Hall {
+        let hall = Rc::new(Hall {
             executor: Rc::clone(executor),
             acceptor: TlsAcceptor::from(tls),
             gate: gate.clone(),
@@ -92,14 +133,33 @@ impl Door {
             open: Rc::clone(&open),
             counters: Rc::clone(&counters),
             greeting: RefCell::default(),
-        };
-        let listen = executor.spawn(hall.listen(listener));
-        Ok((Self { open, gate, port, counters, _listen: listen }, receiver))
+        });
+        let listen = listener.map(|l| executor.spawn(Rc::clone(&hall).listen(l)));
+        Ok((Self { open, gate, port, counters, hall, _listen: listen }, receiver))
     }
 
-    /// The port that it listens on.
-    pub const fn port(&self) -> u16 {
+    /// The port that it listens on, if it does.
+    pub const fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Greets a device that comes through the broker, when its carrier is there. `false`: too many do at once.
+    pub fn greet_relayed(&self, opening: impl Future<Output = Result<RelayStream, End>> + 'static) -> bool {
+        let hall = Rc::clone(&self.hall);
+        if hall.greeting_from(Origin::Broker) >= HANDSHAKES_BROKER {
+            return false;
+        }
+        hall.greeting.borrow_mut().push(Origin::Broker);
+        let greet = async move {
+            let let_in = match opening.await {
+                Ok(stream) => hall.greet(stream, Origin::Broker).await,
+                Err(_) => false,
+            };
+            hall.count(let_in);
+            hall.greeted(Origin::Broker);
+        };
+        self.hall.executor.spawn(greet).detach();
+        true
     }
 
     /// Ends the carriers of those who may not come in (any more). They are gone when this returns.
@@ -141,12 +201,12 @@ struct Hall {
     open: Rc<RefCell<Vec<Open>>>,
     counters: Rc<Counters>,
     /// Who is at a handshake.
-    greeting: RefCell<Vec<IpAddr>>,
+    greeting: RefCell<Vec<Origin>>,
 }
 
 impl Hall {
-    async fn listen(self, listener: TcpListener) {
-        let hall = Rc::new(self);
+    async fn listen(self: Rc<Self>, listener: TcpListener) {
+        let hall = self;
         let (seats, free) = smol::channel::bounded::<()>(HANDSHAKES_MAX);
         loop {
             let Ok((stream, from)) = listener.accept().await else {
@@ -154,9 +214,8 @@ impl Hall {
                 smol::Timer::after(Duration::from_millis(100)).await;
                 continue;
             };
-            let from = from.ip().to_canonical();
-            let same = hall.greeting.borrow().iter().filter(|ip| **ip == from).count();
-            if same >= HANDSHAKES_EACH {
+            let from = Origin::Address(from.ip().to_canonical());
+            if hall.greeting_from(from) >= HANDSHAKES_EACH {
                 hall.count(false);
                 continue;
             }
@@ -167,6 +226,10 @@ impl Hall {
             hall.greeting.borrow_mut().push(from);
             let (greeter, free) = (Rc::clone(&hall), free.clone());
             let greet = async move {
+                // Both only make it better; a kernel without them still works.
+                let _ = stream.set_nodelay(true);
+                let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
+                let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
                 let let_in = greeter.greet(stream, from).await;
                 greeter.count(let_in);
                 greeter.greeted(from);
@@ -176,9 +239,13 @@ impl Hall {
         }
     }
 
-    fn greeted(&self, from: IpAddr) {
+    fn greeting_from(&self, from: Origin) -> usize {
+        self.greeting.borrow().iter().filter(|other| **other == from).count()
+    }
+
+    fn greeted(&self, from: Origin) {
         let mut greeting = self.greeting.borrow_mut();
-        if let Some(at) = greeting.iter().position(|ip| *ip == from) {
+        if let Some(at) = greeting.iter().position(|other| *other == from) {
             greeting.swap_remove(at);
         }
     }
@@ -189,12 +256,10 @@ impl Hall {
     }
 
     /// A handshake; whether it led to a carrier.
-    async fn greet(&self, tcp: TcpStream, from: IpAddr) -> bool {
-        // Both only make it better; a kernel without them still works.
-        let _ = tcp.set_nodelay(true);
-        let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-        let _ = setsockopt(&tcp, sockopt::KeepAlive, &true);
-        let Some(Ok(stream)) = within(HANDSHAKE_MAX, self.acceptor.accept(tcp)).await else { return false };
+    async fn greet(&self, stream: impl Duplex + 'static, from: Origin) -> bool {
+        let Some(Ok(stream)) = within(HANDSHAKE_MAX, self.acceptor.accept(stream)).await else {
+            return false;
+        };
         let raw = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
         let key = raw.and_then(|raw| key_of(raw.as_ref()));
         let Some(device) = key.and_then(|key| self.gate.find(&key)) else { return false };

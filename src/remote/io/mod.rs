@@ -5,3 +5,4 @@ pub mod door;
 pub mod mdns;
 pub mod messages;
 pub mod pump;
+pub mod relay;

@@ -3,6 +3,7 @@
 
 pub mod datagram;
 pub mod dns;
+pub mod link;
 pub mod network;
 pub mod sntp;
 pub mod stream;
@@ -189,6 +190,14 @@ impl Transport {
     fn drop_link(&mut self) {
         self.link = Link::Idle;
         self.socket = None;
+    }
+
+    /// Bytes that the broker has not taken yet.
+    pub const fn queued(&self) -> usize {
+        match &self.link {
+            Link::Up(open) | Link::Closing(open) => open.outbox.len(),
+            Link::Idle | Link::Resolving(_) | Link::Connecting(_) | Link::Handshaking(_) => 0,
+        }
     }
 
     /// Queues a packet. Without a connection it is dropped: the machine will hear of that by itself.

@@ -1,16 +1,18 @@
-//! A device's connection to the broker: log in, subscribe, publish, receive. A shell over the session's transport.
+//! A connection to the broker beside the NAS's session: that of a device, and the one that carries bulk. Log in, subscribe,
+//! publish, receive; when it breaks, it is over. A shell over the session's transport.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::dns::Overrides;
+use super::{Endpoint, Report, Transport};
 use crate::random::Random;
 use crate::session::cause::{Cause, UNSUPPORTED_VERSION};
-use crate::session::io::dns::Overrides;
-use crate::session::io::{Endpoint, Report, Transport};
-use crate::session::packet::{ClientId, Inbound, Level, Outbound, fresh_client_id};
+use crate::session::packet::{ClientId, Inbound, Level, Outbound, PAYLOAD_MAX, fresh_client_id};
 use crate::session::race;
-use crate::session::topics::Topic;
+use crate::session::topics::{TOPIC_MAX, Topic};
 use crate::sys::clock::within;
 
 /// Longest wait for each answer of the network or the broker.
@@ -21,6 +23,7 @@ const KEEPALIVE_S: u16 = 120;
 /// A logged-in connection.
 pub struct Link {
     transport: Transport,
+    payload_max: usize,
 }
 
 impl Link {
@@ -28,15 +31,19 @@ impl Link {
     ///
     /// # Errors
     /// Why not.
-    pub async fn open(endpoint: Endpoint, random: &mut dyn Random) -> Result<Self, Cause> {
+    pub async fn open(
+        endpoint: Endpoint,
+        overrides: Overrides,
+        random: &mut dyn Random,
+    ) -> Result<Self, Cause> {
         let mut transport = Transport::new(endpoint);
-        transport.resolve(Overrides::default());
+        transport.resolve(overrides);
         let addresses = match report(&mut transport).await? {
             Report::Resolved(answer) => race::order(&answer?, None),
             other => return Err(out_of_place(other)),
         };
         let client_id = fresh_client_id(random);
-        let mut link = Self { transport };
+        let mut link = Self { transport, payload_max: PAYLOAD_MAX };
         match link.log_in(addresses.clone(), Level::V5, client_id.clone()).await {
             Err(Cause::Rejected(UNSUPPORTED_VERSION) | Cause::Closed) => {
                 link.log_in(addresses, Level::V311, client_id).await?;
@@ -62,7 +69,13 @@ impl Link {
         }
         self.transport.send(&Outbound::Connect { level, client_id, keepalive_s: KEEPALIVE_S, will: None });
         match report(&mut self.transport).await? {
-            Report::Packet(Inbound::Welcome(_)) => Ok(()),
+            Report::Packet(Inbound::Welcome(welcome)) => {
+                let packet = welcome.packet_max.and_then(|max| usize::try_from(max).ok());
+                // The topic, and the few bytes of the packet's own.
+                let payload = packet.map_or(PAYLOAD_MAX, |max| max.saturating_sub(TOPIC_MAX + 16));
+                self.payload_max = payload.min(PAYLOAD_MAX);
+                Ok(())
+            }
             Report::Packet(Inbound::Rejected(code)) => Err(Cause::Rejected(code)),
             other => Err(out_of_place(other)),
         }
@@ -84,8 +97,7 @@ impl Link {
     }
 
     /// Publishes at QoS 0: everything a device says is repeated until it is answered.
-    pub fn publish(&mut self, topic: &Topic, payload: &[u8]) {
-        let (topic, payload) = (topic.clone(), payload.to_vec());
+    pub fn publish(&mut self, topic: Topic, payload: Vec<u8>) {
         self.transport.send(&Outbound::Publish { topic, payload, retain: false, id: None });
     }
 
@@ -110,6 +122,32 @@ impl Link {
             }
         };
         within(wait, next).await.unwrap_or(Ok(None))
+    }
+
+    /// The largest payload that the broker takes, in bytes.
+    pub const fn payload_max(&self) -> usize {
+        self.payload_max
+    }
+
+    /// Bytes that the broker has not taken yet.
+    pub fn queued(&self) -> usize {
+        self.transport.queued()
+    }
+
+    /// Asks for a topic or gives it back; whether the broker agrees is seen by [`Link::poll_packet`].
+    pub fn send(&mut self, packet: &Outbound) {
+        self.transport.send(packet);
+    }
+
+    /// Sends what is queued; ready with the next packet. Cancel-safe.
+    ///
+    /// # Errors
+    /// As a lost connection: it is over.
+    pub fn poll_packet(&mut self, cx: &mut Context<'_>) -> Poll<Result<Inbound, Cause>> {
+        self.transport.poll_report(cx).map(|report| match report {
+            Report::Packet(packet) if !matches!(packet, Inbound::Disconnect { .. }) => Ok(packet),
+            other => Err(out_of_place(other)),
+        })
     }
 
     /// Sends what is queued and closes.

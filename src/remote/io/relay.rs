@@ -55,6 +55,8 @@ struct Shared {
     pipe: Pipe,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Waits for the first word.
+    hearer: Option<Waker>,
 }
 
 impl Shared {
@@ -62,7 +64,8 @@ impl Shared {
     fn wake(&mut self) {
         let over = self.pipe.end().is_some();
         let wakes = [
-            (self.pipe.has_bytes() || self.pipe.is_heard() || over, &mut self.reader),
+            (self.pipe.has_bytes() || over, &mut self.reader),
+            (self.pipe.is_heard() || over, &mut self.hearer),
             (self.pipe.has_room() || over, &mut self.writer),
         ];
         for (due, waker) in wakes {
@@ -91,7 +94,7 @@ impl RelayStream {
                 Some(end) => Poll::Ready(Err(end)),
                 None if shared.pipe.is_heard() => Poll::Ready(Ok(())),
                 None => {
-                    shared.reader = Some(cx.waker().clone());
+                    shared.hearer = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -446,7 +449,7 @@ impl Hub {
                     return;
                 }
                 let pipe = Pipe::new(entry.side, now, payload_max);
-                let shared = Rc::new(RefCell::new(Shared { pipe, reader: None, writer: None }));
+                let shared = Rc::new(RefCell::new(Shared { pipe, reader: None, writer: None, hearer: None }));
                 let stream = RelayStream { shared: Rc::clone(&shared), bell: Rc::clone(bell) };
                 let taken = seat.try_send(Ok(stream));
                 entry.state = State::Open(shared);

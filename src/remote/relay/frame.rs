@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame := 1 | kind | sequence (4) | received (8) | credit (4) | payload         numbers big-endian
-//! kind  := 0 bytes, 1 end (the payload is one byte: why)
+//! kind  := 0 bytes, 1 end (the payload is one byte: why), 2 bytes that had to wait for credit
 //! ```
 //!
 //! `sequence` counts frames of its direction from 0. `received`: bytes that the sender of the frame has had from the other
@@ -66,6 +66,8 @@ const CODES: [End; 9] = [
 pub enum Body<'a> {
     /// The next bytes; none is a word only.
     Bytes(&'a [u8]),
+    /// The next bytes, which had to wait for credit: more of it would have been used.
+    Late(&'a [u8]),
     /// Nothing more follows.
     End(End),
 }
@@ -89,7 +91,6 @@ pub struct Frame<'a> {
 pub struct NoFrame;
 
 impl Frame<'_> {
-    /// The frame without its payload's bytes, which the caller appends: they are copied once.
     fn head(&self, kind: u8, room: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD + room);
         out.extend([VERSION, kind]);
@@ -102,11 +103,8 @@ impl Frame<'_> {
     /// As one message.
     pub fn encode(&self) -> Vec<u8> {
         match self.body {
-            Body::Bytes(bytes) => {
-                let mut out = self.head(0, bytes.len());
-                out.extend_from_slice(bytes);
-                out
-            }
+            Body::Bytes(bytes) => [&self.head(0, 0), bytes].concat(),
+            Body::Late(bytes) => [&self.head(2, 0), bytes].concat(),
             Body::End(end) => {
                 let mut out = self.head(1, 1);
                 out.push(
@@ -134,6 +132,7 @@ pub fn decode(message: &[u8]) -> Result<Frame<'_>, NoFrame> {
     };
     let body = match (kind, payload) {
         (0, bytes) if bytes.len() <= BYTES_MAX => Body::Bytes(bytes),
+        (2, bytes) if bytes.len() <= BYTES_MAX => Body::Late(bytes),
         // A reason of a later version is an end all the same.
         (1, [why]) => Body::End(CODES.get(usize::from(*why)).copied().unwrap_or(End::Gone)),
         _ => return Err(NoFrame),
@@ -158,6 +157,9 @@ mod tests {
             let frame = Frame { sequence, received, credit, body: Body::Bytes(&bytes) };
             let message = frame.encode();
             prop_assert_eq!(decode(&message), Ok(frame));
+            let late = Frame { body: Body::Late(&bytes), ..frame };
+            let message = late.encode();
+            prop_assert_eq!(decode(&message), Ok(late));
             for end in CODES {
                 let frame = Frame { body: Body::End(end), ..frame };
                 let message = frame.encode();

@@ -1,8 +1,8 @@
 //! One end of a carrier through the broker: bytes in, frames out, and back. A core.
 //!
 //! Either end says how much it takes (its window less what nobody has read yet); nothing is sent beyond that. The window
-//! begins small and is doubled when the other end has used all of it while the reader kept up: then it is smaller than what
-//! fits on the way. Nothing is repeated: a message that is missing ends the carrier, and whoever carries on opens another.
+//! begins small and is doubled when the other end says that it had to wait for it while the reader kept up: then it is smaller
+//! than what fits on the way. Nothing is repeated: a message that is missing ends the carrier, and whoever carries on opens another.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -45,6 +45,8 @@ pub struct Pipe {
     sent: u64,
     acknowledged: u64,
     limit: u64,
+    /// Bytes wait for credit.
+    waits: bool,
     unacknowledged_since: Mono,
     // What comes in.
     inbox: VecDeque<u8>,
@@ -74,6 +76,7 @@ impl Pipe {
             sent: 0,
             acknowledged: 0,
             limit: 0,
+            waits: false,
             unacknowledged_since: now,
             inbox: VecDeque::new(),
             expected: 0,
@@ -202,12 +205,20 @@ impl Pipe {
         }
         self.limit = self.limit.max(frame.received.saturating_add(u64::from(frame.credit)));
         match frame.body {
-            Body::Bytes(bytes) => self.take_bytes(now, bytes, spare),
+            Body::Bytes(bytes) => self.take_bytes(now, bytes),
+            Body::Late(bytes) => {
+                if self.inbox.len() < self.window / 2 {
+                    let more = self.window.min(WINDOW_MAX - self.window).min(*spare);
+                    self.window += more;
+                    *spare -= more;
+                }
+                self.take_bytes(now, bytes)
+            }
             Body::End(_) => Ok(()),
         }
     }
 
-    fn take_bytes(&mut self, now: Mono, bytes: &[u8], spare: &mut usize) -> Result<(), End> {
+    fn take_bytes(&mut self, now: Mono, bytes: &[u8]) -> Result<(), End> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -219,14 +230,7 @@ impl Pipe {
             self.owed_since = now;
         }
         self.received = received;
-        let keeps_up = self.inbox.len() < self.window / 2;
         self.inbox.extend(bytes);
-        // One more frame would not have fitted: the other end waits for our word.
-        if keeps_up && self.told_limit - received < BYTES_MAX as u64 {
-            let more = self.window.min(WINDOW_MAX - self.window).min(*spare);
-            self.window += more;
-            *spare -= more;
-        }
         Ok(())
     }
 
@@ -250,7 +254,8 @@ impl Pipe {
             if self.sent == self.acknowledged {
                 self.unacknowledged_since = now;
             }
-            let mut frame = self.frame(now, Body::Bytes(&[]));
+            let waited = std::mem::take(&mut self.waits);
+            let mut frame = self.frame(now, if waited { Body::Late(&[]) } else { Body::Bytes(&[]) });
             frame.reserve_exact(n);
             let (front, back) = self.outbox.as_slices();
             frame.extend_from_slice(front.get(..n).unwrap_or(front));
@@ -259,6 +264,7 @@ impl Pipe {
             self.sent += n as u64;
             return Some(frame);
         }
+        self.waits = !self.outbox.is_empty();
         (self.word || self.is_word_due(now)).then(|| self.frame(now, Body::Bytes(&[])))
     }
 

@@ -37,6 +37,7 @@ impl Link {
         random: &mut dyn Random,
     ) -> Result<Self, Cause> {
         let mut transport = Transport::new(endpoint);
+        transport.quicken();
         transport.resolve(overrides);
         let addresses = match report(&mut transport).await? {
             Report::Resolved(answer) => race::order(&answer?, None),

@@ -130,12 +130,19 @@ pub struct Transport {
     socket: Option<TcpStream>,
     /// That of a connection whose link went down, see [`Transport::hold`].
     held: Option<TcpStream>,
+    /// What comes is acknowledged at once.
+    quick: bool,
 }
 
 impl Transport {
     /// Nothing is opened yet.
     pub const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, link: Link::Idle, socket: None, held: None }
+        Self { endpoint, link: Link::Idle, socket: None, held: None, quick: false }
+    }
+
+    /// From now on what comes is acknowledged at once ([`tcp::acknowledge`]): for bulk.
+    pub const fn quicken(&mut self) {
+        self.quick = true;
     }
 
     /// Where the broker is and how to log in to it.
@@ -260,6 +267,9 @@ impl Transport {
                     Err(cause) => return Poll::Ready(self.failed(cause)),
                 },
                 Link::Up(open) => {
+                    if let Some(socket) = self.socket.as_ref().filter(|_| self.quick) {
+                        tcp::acknowledge(socket);
+                    }
                     let report = std::task::ready!(open.poll_packet(cx));
                     return Poll::Ready(report.map_or_else(|cause| self.failed(cause), Report::Packet));
                 }

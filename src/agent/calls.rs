@@ -213,14 +213,14 @@ impl Agent {
         if self.vault.ledger().user(user).is_none() {
             return Err(Refused::new(Fault::UserUnknown, format!("there is no user {user}")));
         }
-        let online = self.session.is_online();
-        if !online && !offline {
+        let paths = self.pairing_paths();
+        if paths.is_empty() && !offline {
             return Err(self.why_not_online());
         }
         let plan = plan::issue(self.vault.ledger(), user, ttl, keep_others, &mut self.random)?;
         let issued = self.commit(plan)?;
         self.device_event(issued.device, "pending");
-        Ok(Response::json_with(201, &self.code_view(&issued, online)))
+        Ok(Response::json_with(201, &self.code_view(&issued, paths)))
     }
 
     fn why_not_online(&self) -> Refused {
@@ -241,7 +241,14 @@ impl Agent {
         )
     }
 
-    fn code_view(&self, issued: &Issued, online: bool) -> api::Code {
+    /// By which ways a phone could use a code now, the shortest first.
+    fn pairing_paths(&self) -> Vec<&'static str> {
+        let lan = self.entrance.port().map(|_| "lan");
+        let broker = self.session.is_online().then_some("broker");
+        lan.into_iter().chain(broker).collect()
+    }
+
+    fn code_view(&self, issued: &Issued, paths: Vec<&'static str>) -> api::Code {
         let now = self.now();
         let expires = now.wall.known().map(|at| at.after(issued.valid_for));
         api::Code {
@@ -251,7 +258,8 @@ impl Agent {
             uri: qr::uri(&issued.code, &self.identity.id(), self.broker().as_deref()),
             expires_in_s: issued.valid_for.as_secs(),
             expires_at: expires.and_then(crate::units::UnixSeconds::rfc3339),
-            usable_by: if online { vec!["broker"] } else { Vec::new() },
+            usable_by: paths,
+            lan_port: self.entrance.port(),
         }
     }
 

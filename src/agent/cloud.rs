@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
+use super::pairing::Said;
 use super::{Agent, Unwritten};
 use crate::health::finding::Code;
 use crate::identity::KeyId;
-use crate::pairing::desk::{Happened, Office, Response, open_mailboxes};
-use crate::pairing::handshake::{self, Credential, Grant};
+use crate::pairing::desk::open_mailboxes;
+use crate::pairing::handshake;
 use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Say, Standing};
-use crate::pairing::record::{Device, DeviceId, Label};
+use crate::pairing::record::DeviceId;
 use crate::remote::relay::frame::{self, End};
 use crate::session::cause::{Cause, TAKEN_OVER};
 use crate::session::io::Report;
@@ -290,40 +291,10 @@ impl Agent {
     }
 
     fn pairing_message(&mut self, mailbox: &str, payload: &[u8]) {
-        let now = self.now();
-        let nas = self.identity.id();
-        let services = &self.config.services;
-        let profile =
-            (self.identity.public(), Label::sanitised(&self.config.name), self.config.device_access.as_ref());
-        let grant = |device: &Device| grant(device, profile.0, &profile.1, services, profile.2);
-        let office = Office { ledger: self.vault.ledger(), seen: &self.seen, nas: &nas, grant: &grant, now };
-        let response = self.desk.handle_message(&office, mailbox, payload, &mut self.random);
-        let reply = match response {
-            Response::Silence => return,
-            Response::Reply(reply) => reply,
-            Response::Finished(device) => {
-                self.seen.note(device, now.mono);
-                return;
-            }
-            Response::Settle { plan, otherwise } => match self.commit(plan) {
-                Ok(settled) => {
-                    self.settled(settled.what);
-                    settled.reply
-                }
-                Err(Unwritten::Corrupt | Unwritten::ReadOnly | Unwritten::Budget) => otherwise,
-            },
-        };
-        let answers = self.session.topics().answers(mailbox);
-        self.session.publish(answers, reply, false);
-    }
-
-    fn settled(&mut self, what: Happened) {
-        let (device, what) = match what {
-            Happened::Paired(device) => (device, "paired"),
-            Happened::Burned(device) => (device, "burned"),
-        };
-        log::info!("device {device}: {what}");
-        self.device_event(device, what);
+        if let Said::Reply(reply) = self.answer_pairing(mailbox, payload) {
+            let answers = self.session.topics().answers(mailbox);
+            self.session.publish(answers, reply, false);
+        }
     }
 
     pub(super) fn device_event(&mut self, device: DeviceId, what: &'static str) {
@@ -383,29 +354,5 @@ impl Agent {
         let notice = Notice::new(&self.identity, device, standing, nonce);
         let topic = self.session.topics().notice(device);
         self.session.publish(topic, handshake::encode(&notice), false)
-    }
-}
-
-fn grant(
-    device: &Device,
-    key: crate::identity::PublicKey,
-    name: &Label,
-    services: &[crate::config::Service],
-    access: Option<&crate::config::Account>,
-) -> Grant {
-    let user = device.user.as_str();
-    let allowed = services.iter().filter(|s| s.users.iter().any(|u| u == "*" || u == user));
-    let credential = access.and_then(|account| {
-        Some(Credential {
-            user: heapless::String::try_from(account.user.as_str()).ok()?,
-            password: heapless::String::try_from(account.password.reveal()).ok()?,
-        })
-    });
-    Grant {
-        key,
-        name: name.clone(),
-        user: heapless::String::try_from(user).unwrap_or_default(),
-        services: allowed.filter_map(|s| heapless::String::try_from(s.name.as_str()).ok()).collect(),
-        credential,
     }
 }

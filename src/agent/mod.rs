@@ -5,6 +5,7 @@ mod calls;
 mod cloud;
 mod doctor;
 mod events;
+mod pairing;
 mod portmap;
 mod remote;
 mod run;
@@ -83,6 +84,8 @@ pub struct Agent {
     lights: Lights,
     arrays: Vec<Array>,
     knocks: Knocks,
+    /// Names that devices give themselves: a few a day, so that none takes the flash's budget from the owner.
+    renames: Budget,
     told: cloud::Told,
     _server: Server,
     calls: Pin<Box<Receiver<Call>>>,

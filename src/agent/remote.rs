@@ -9,7 +9,7 @@ use smol::LocalExecutor;
 use smol::channel::Receiver;
 use smol::stream::Stream;
 
-use super::Agent;
+use super::{Agent, Unwritten};
 use crate::config::Config;
 use crate::control::api;
 use crate::health::finding::Code;
@@ -17,6 +17,7 @@ use crate::health::tracker::cut;
 use crate::identity::KeyId;
 use crate::pairing::notice::Nonce;
 use crate::pairing::plan;
+use crate::pairing::record::Label;
 use crate::random::Random;
 use crate::remote::channel;
 use crate::remote::gate::Gate;
@@ -24,6 +25,7 @@ use crate::remote::io::carrier::{Call, Local};
 use crate::remote::io::door::Door;
 use crate::remote::io::mdns::{Announcer, Received};
 use crate::remote::io::relay::{Relay, Topics, relay};
+use crate::remote::io::visit::Visit;
 use crate::remote::mdns::Profile;
 use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal};
 use crate::remote::relay::frame::{self, End};
@@ -33,6 +35,9 @@ use crate::session::io::dns::Overrides;
 use crate::session::topics::carrier_name;
 use crate::sys::keyfile;
 use crate::units::Mono;
+
+/// Names that all devices together may give themselves in a day; two fifths of them in a row.
+pub(super) const RENAMES_A_DAY: u32 = 50;
 
 /// The door, if one is configured and could be opened.
 pub(super) struct Entrance {
@@ -51,6 +56,8 @@ pub(super) struct Entrance {
 pub(super) enum Word {
     /// A device asks something through its carrier.
     Call(Call),
+    /// Somebody wants to pair.
+    Visit(Visit),
     /// A packet of multicast DNS.
     Packet(Received),
 }
@@ -96,10 +103,13 @@ impl Entrance {
 
     /// The next thing that comes in. Cancel-safe.
     pub(super) fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
-        if let Some((_, calls)) = &mut self.door
-            && let Poll::Ready(Some(call)) = calls.as_mut().poll_next(cx)
-        {
-            return Poll::Ready(Word::Call(call));
+        if let Some((door, calls)) = &mut self.door {
+            if let Poll::Ready(Some(call)) = calls.as_mut().poll_next(cx) {
+                return Poll::Ready(Word::Call(call));
+            }
+            if let Poll::Ready(visit) = door.poll_visit(cx) {
+                return Poll::Ready(Word::Visit(visit));
+            }
         }
         let Some(announcer) = &self.announcer else { return Poll::Pending };
         announcer.poll_packet(cx).map(Word::Packet)
@@ -220,6 +230,7 @@ impl Agent {
         let now = self.now().mono;
         match (word, &mut self.entrance.announcer) {
             (Word::Call(call), _) => self.handle_device(call),
+            (Word::Visit(visit), _) => self.handle_visit(visit),
             (Word::Packet(packet), Some(announcer)) => announcer.handle_packet(now, packet, &mut self.random),
             (Word::Packet(_), None) => {}
         }
@@ -233,6 +244,7 @@ impl Agent {
             Opening::Status => Answer::Status(self.health_for(call)),
             Opening::Unpair => self.unpair(call),
             Opening::Paths => Answer::Paths(self.paths()),
+            Opening::Rename(name) => self.rename(call, name),
             // Answered where they come in.
             Opening::Service(_) | Opening::Services => Answer::Refused(Refusal::NotUnderstood),
         };
@@ -264,9 +276,39 @@ impl Agent {
         match self.commit(plan::leave(id)) {
             Ok(_) => {
                 self.device_event(id, "gone");
+                if let Some((door, _)) = &self.entrance.door {
+                    // Before the gate is shut on it: the answer is still to go out.
+                    door.let_go(id);
+                }
                 Answer::Done
             }
             Err(_) => Answer::Refused(Refusal::NotKept),
+        }
+    }
+
+    fn rename(&mut self, call: &Call, name: &str) -> Answer {
+        let name = Label::sanitised(name);
+        if name.as_str().trim().is_empty() {
+            return Answer::Refused(Refusal::NoName);
+        }
+        let id = call.from.device;
+        // Its removal may be answered already.
+        let Ok(plan) = plan::rename(self.vault.ledger(), id, name) else {
+            return Answer::Refused(Refusal::NotKept);
+        };
+        let now = self.now().mono;
+        if !plan.is_empty() && !self.renames.take(now) {
+            return Answer::Refused(Refusal::NotKept);
+        }
+        match self.commit(plan) {
+            Ok(true) => {
+                self.device_event(id, "renamed");
+                Answer::Done
+            }
+            Ok(false) => Answer::Done,
+            Err(Unwritten::Corrupt | Unwritten::ReadOnly | Unwritten::Budget) => {
+                Answer::Refused(Refusal::NotKept)
+            }
         }
     }
 

@@ -128,6 +128,7 @@ impl Agent {
             time: super::time::Question::default(),
             doctor: super::doctor::Round::default(),
             knocks: crate::pairing::knocks::Knocks::default(),
+            renames: Budget::new(super::remote::RENAMES_A_DAY, started),
             told: cloud::Told::default(),
             _server: server,
             config,

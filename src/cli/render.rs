@@ -331,8 +331,14 @@ pub fn code(answer: &Value) -> String {
     } else {
         format!("It can be used now by way of: {}.", paths.join(", "))
     };
+    let lan = match answer.get("lan_port").and_then(Value::as_u64) {
+        Some(port) if paths.contains(&"lan") => {
+            format!(" On this network the NAS takes it at port {port} (--lan HOST:{port}).")
+        }
+        Some(_) | None => String::new(),
+    };
     format!(
-        "\n    {}\n\nActivation code for one device of {} (entry {}).\nValid for {valid}{until}. {usable}\n",
+        "\n    {}\n\nActivation code for one device of {} (entry {}).\nValid for {valid}{until}. {usable}{lan}\n",
         text(answer, "code"),
         text(answer, "user"),
         text(answer, "device_id")

@@ -16,16 +16,20 @@ moorline-client: the other end of moorline, for laptops, scripts and tests
 
 usage: moorline-client COMMAND [OPTIONS]
 
-  pair CODE|URI [--broker URL] [--name NAME] [--timeout SECONDS]
-                       pair this device with the NAS that showed the code
+  pair CODE|URI [--broker URL] [--lan HOST:PORT] [--name NAME] [--timeout SECONDS]
+                       pair this device with the NAS that showed the code; with
+                       --lan at the NAS itself, and without any broker
   list                 the NASes this device is paired with
-  status [NAS]         ask a NAS where this device stands
+  status [NAS]         ask a NAS where this device stands; with --at or --path,
+                       and where there is no broker, how it is
+  rename NAME [--nas NAS]
+                       call this device something else at the NAS
   unpair NAS           leave a NAS; it forgets this device
   services [NAS]       what this device may reach there, and whether it runs
   forward SERVICE [--nas NAS] [--listen 127.0.0.1:0]
                        a local port for a service of the NAS, until interrupted
-                       (both: --path lan|direct|broker for one path only, else
-                       the best that works; --at HOST:PORT and nowhere else)
+                       (the last five: --path lan|direct|broker for one path only,
+                       else the best that works; --at HOST:PORT and nowhere else)
 
 options of every command:
   --state DIR          keys and pairings (default ~/.config/moorline-client)
@@ -61,6 +65,13 @@ pub enum Command {
     Status(Option<String>),
     /// Leave a NAS.
     Unpair(String),
+    /// Call this device something else.
+    Rename {
+        /// What.
+        name: String,
+        /// At which NAS, where there are several.
+        nas: Option<String>,
+    },
     /// List the services of a NAS.
     Services(Option<String>),
     /// Give a service a local port.
@@ -93,6 +104,8 @@ pub struct Line {
     pub prefix: String,
     /// Where the NAS listens for its devices.
     pub at: Option<String>,
+    /// Where the NAS listens for those who want to pair.
+    pub lan: Option<String>,
     /// The only path that is wanted.
     pub path: Option<Path>,
     /// Answer as JSON.
@@ -113,6 +126,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
         password_file: None,
         prefix: "moorline".into(),
         at: None,
+        lan: None,
         path: None,
         json: false,
     };
@@ -134,6 +148,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
             Long("at") => line.at = Some(parser.value()?.string()?),
             Long("path") => line.path = Some(parser.value()?.parse()?),
             Long("nas") => nas = Some(parser.value()?.string()?),
+            Long("lan") => line.lan = Some(parser.value()?.string()?),
             Long("listen") => listen = parser.value()?.string()?,
             Long("name") => name = Some(parser.value()?.string()?),
             Long("timeout") => timeout = Duration::from_secs(parser.value()?.parse()?),
@@ -144,13 +159,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Line, Usage> {
     line.command = match words.as_slice() {
         [] => Command::Help,
         ["pair", code] => Command::Pair { code: (*code).to_owned(), name, timeout },
-        ["pair"] => return Err(Usage("pair needs a code: moorline-client pair CODE --broker URL".into())),
+        ["pair"] => {
+            return Err(Usage(
+                "pair needs a code: moorline-client pair CODE --broker URL, or --lan HOST:PORT".into(),
+            ));
+        }
         ["list"] => Command::List,
         ["status"] => Command::Status(None),
         ["status", nas] => Command::Status(Some((*nas).to_owned())),
         ["services"] => Command::Services(None),
         ["services", nas] => Command::Services(Some((*nas).to_owned())),
         ["forward", service] => Command::Forward { service: (*service).to_owned(), nas, listen },
+        ["rename", name] => Command::Rename { name: (*name).to_owned(), nas },
         ["unpair", nas] => Command::Unpair((*nas).to_owned()),
         other => return Err(Usage(format!("there is no command {:?}", other.join(" ")))),
     };
@@ -176,6 +196,9 @@ mod tests {
         };
         assert_eq!(read("forward web --at nas:46800"), Ok(forward(None, "127.0.0.1:0")));
         assert_eq!(read("forward web --nas x --listen [::1]:8080"), Ok(forward(Some("x"), "[::1]:8080")));
+        let rename = |nas: Option<&str>| Command::Rename { name: "Desk".into(), nas: nas.map(Into::into) };
+        assert_eq!(read("rename Desk --at nas:46800"), Ok(rename(None)));
+        assert_eq!(read("rename Desk --nas x"), Ok(rename(Some("x"))));
         assert!(read("pair").unwrap_err().contains("needs a code"));
         assert!(read("dance").unwrap_err().contains("no command \"dance\""));
     }

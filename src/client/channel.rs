@@ -21,6 +21,7 @@ use smol::stream::Stream as _;
 use yamux::{Connection, Mode};
 
 use super::way::Path;
+use crate::health::tracker::cut;
 use crate::remote::channel::no_name;
 use crate::remote::io::{carrier, messages};
 use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal, Service};
@@ -251,6 +252,29 @@ impl Channel {
     pub async fn paths(&self) -> Result<Paths, Unreached> {
         match self.ask(&Opening::Paths).await?.1 {
             Answer::Paths(paths) => Ok(paths),
+            other => Err(out_of_place(&other)),
+        }
+    }
+
+    /// Leaves: the NAS forgets this device, and the channel ends.
+    ///
+    /// # Errors
+    /// [`Unreached`].
+    pub async fn unpair(&self) -> Result<(), Unreached> {
+        self.done(&Opening::Unpair).await
+    }
+
+    /// Gives this device another name at the NAS, as far as it fits.
+    ///
+    /// # Errors
+    /// [`Unreached`].
+    pub async fn rename(&self, name: &str) -> Result<(), Unreached> {
+        self.done(&Opening::Rename(cut(name.trim()))).await
+    }
+
+    async fn done(&self, opening: &Opening) -> Result<(), Unreached> {
+        match self.ask(opening).await?.1 {
+            Answer::Done => Ok(()),
             other => Err(out_of_place(&other)),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -15,9 +16,11 @@ use zeroize::Zeroizing;
 
 use super::args::{Command, HELP, Line, parse};
 use super::channel::{Channel, Unreached};
+use super::device;
 use super::exchange::{Exchange, Introduction, Outcome};
 use super::forward::forward;
 use super::keyring::{Broker, Kept, Keyring, Pairing};
+use super::meeting::{Missed, meet};
 use super::relay::Meeting;
 use super::way::{Path, Target, Way, Why};
 use crate::config::broker::BrokerUrl;
@@ -48,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("{0}")]
     Said(String),
     #[error("the broker cannot be used: {0}")]
@@ -59,13 +62,15 @@ enum Failure {
     Silent,
     #[error(transparent)]
     Unreached(#[from] Unreached),
+    #[error(transparent)]
+    Missed(#[from] Missed),
 }
 
 impl Failure {
     const fn exit(&self) -> u8 {
         match self {
-            Self::Said(_) | Self::Unreached(Unreached::Refused(_)) => 1,
-            Self::Unreached(_) | Self::Broker(_) | Self::Nobody | Self::Silent => 3,
+            Self::Said(_) | Self::Unreached(Unreached::Refused(_)) | Self::Missed(Missed::Unkept(_)) => 1,
+            Self::Unreached(_) | Self::Missed(_) | Self::Broker(_) | Self::Nobody | Self::Silent => 3,
         }
     }
 }
@@ -107,6 +112,7 @@ async fn carry_out(line: &Line) -> Result<String, Failure> {
         Command::List => list(line),
         Command::Status(nas) => status(line, nas.as_deref()).await,
         Command::Unpair(nas) => unpair(line, nas).await,
+        Command::Rename { name, nas } => device::rename(line, name, nas.as_deref()).await,
         Command::Services(nas) => services(line, nas.as_deref()).await,
         Command::Forward { service, nas, listen } => {
             let executor = Rc::new(LocalExecutor::new());
@@ -136,6 +142,11 @@ fn read_code(text: &str) -> Result<(Code, Option<String>), Failure> {
 }
 
 fn endpoint(broker: &Broker, login: Option<(String, String)>) -> Result<Endpoint, Failure> {
+    if !broker.is_some() {
+        return Err(said(
+            "this pairing has no broker: it was made on the LAN, and works there or with --at HOST:PORT",
+        ));
+    }
     let url: BrokerUrl = broker.url.parse().map_err(said)?;
     let ca = broker.ca_file.as_ref().map(std::fs::read).transpose().map_err(said)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -164,11 +175,11 @@ fn topics(prefix: &str, nas: &KeyId) -> Result<Topics, Failure> {
 
 async fn pair(line: &Line, code: &str, name: Option<&str>, timeout: Duration) -> Result<String, Failure> {
     let (code, from_uri) = read_code(code)?;
-    let url = line
-        .broker
-        .clone()
-        .or(from_uri)
-        .ok_or_else(|| said("which broker? Give --broker URL, or the whole moorline: URI"))?;
+    let url = line.broker.clone().or(from_uri);
+    if url.is_none() && line.lan.is_none() {
+        return Err(said("which broker? Give --broker URL, the whole moorline: URI, or --lan HOST:PORT"));
+    }
+    let url = url.unwrap_or_default();
     let broker = Broker { url, ca_file: line.ca.clone(), prefix: line.prefix.clone() };
     let keyring = keyring(line)?;
     let mut underway = keyring.underway(&code).map_err(said)?;
@@ -187,6 +198,11 @@ async fn pair(line: &Line, code: &str, name: Option<&str>, timeout: Duration) ->
             underway.asked = exchange.asked().map(Kept::new);
             keyring.keep_underway(&code, &underway).map_err(said)
         };
+        if let Some(lan) = &line.lan {
+            let addresses = addresses(lan)?;
+            let mut keep = |exchange: &Exchange<'_>| keep(exchange).map_err(|e: Failure| e.to_string());
+            break meet(&addresses, &code, &mut exchange, deadline, &mut random, &mut keep).await?;
+        }
         match converse(line, &broker, &code, &mut exchange, deadline, &mut random, &mut keep).await {
             Ok(outcome) => break outcome,
             // The broker may be restarting; a wrong password will not get better.
@@ -276,7 +292,11 @@ fn pairing(grant: &Grant, broker: Broker, typed: Option<(String, String)>, key: 
 }
 
 fn view(pairing: &Pairing) -> Value {
-    json!({ "nas": pairing.nas, "name": pairing.name, "user": pairing.user, "services": pairing.services, "broker": pairing.broker.url })
+    let mut view = json!({ "nas": pairing.nas, "name": pairing.name, "user": pairing.user, "services": pairing.services });
+    if let Some(fields) = view.as_object_mut().filter(|_| pairing.broker.is_some()) {
+        fields.insert("broker".into(), pairing.broker.url.clone().into());
+    }
+    view
 }
 
 fn shown(line: &Line, pairing: &Pairing) -> String {
@@ -294,7 +314,8 @@ fn list(line: &Line) -> Result<String, Failure> {
     if pairings.is_empty() {
         return Ok("This device is not paired with any NAS.\n".to_owned());
     }
-    Ok(pairings.iter().map(|p| format!("{}  {}  {}  {}\n", p.nas, p.name, p.user, p.broker.url)).collect())
+    let broker = |p: &Pairing| if p.broker.is_some() { p.broker.url.clone() } else { "no broker".to_owned() };
+    Ok(pairings.iter().map(|p| format!("{}  {}  {}  {}\n", p.nas, p.name, p.user, broker(p))).collect())
 }
 
 fn chosen(line: &Line, nas: Option<&str>) -> Result<Vec<Pairing>, Failure> {
@@ -352,7 +373,17 @@ async fn status(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
     let mut random = System::new();
     let mut out = String::new();
     let mut views = Vec::new();
-    for pairing in chosen(line, nas)? {
+    let pairings = chosen(line, nas)?;
+    if line.at.is_some() && pairings.len() != 1 {
+        return Err(said("which NAS? `moorline-client list` has them"));
+    }
+    for pairing in pairings {
+        if device::is_direct(line, &pairing) {
+            let (text, view) = device::status(line, &pairing).await?;
+            out += &text;
+            views.push(view);
+            continue;
+        }
         let mut link = connected(&pairing, &mut random).await?;
         let standing = knock(&pairing, &mut link, Say::Hail, &mut random).await?;
         let word = match standing {
@@ -389,9 +420,13 @@ async fn status(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
 async fn unpair(line: &Line, nas: &str) -> Result<String, Failure> {
     let mut random = System::new();
     let Some(pairing) = chosen(line, Some(nas))?.pop() else { return Err(said("there is no such NAS")) };
-    let mut link = connected(&pairing, &mut random).await?;
-    knock(&pairing, &mut link, Say::Leave, &mut random).await?;
-    link.close().await;
+    if device::is_direct(line, &pairing) {
+        device::unpair(line, &pairing).await?;
+    } else {
+        let mut link = connected(&pairing, &mut random).await?;
+        knock(&pairing, &mut link, Say::Leave, &mut random).await?;
+        link.close().await;
+    }
     keyring(line)?.forget(&pairing.nas).map_err(said)?;
     if line.json {
         Ok("{\"unpaired\":true}\n".to_owned())
@@ -400,8 +435,24 @@ async fn unpair(line: &Line, nas: &str) -> Result<String, Failure> {
     }
 }
 
+fn addresses(at: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let found = std::net::ToSocketAddrs::to_socket_addrs(at);
+    Ok(found.map_err(|e| said(format!("{at}: {e}")))?.collect())
+}
+
+/// How the NAS is met at its broker.
+fn meeting(pairing: &Pairing) -> Result<Meeting, Failure> {
+    let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
+    Ok(Meeting {
+        endpoint: endpoint(&pairing.broker, pairing.login.clone())?,
+        topics: topics(&pairing.broker.prefix, &pairing.nas)?,
+        identity: Rc::new(identity),
+        nas: pairing.nas.clone(),
+    })
+}
+
 /// The way to the one NAS that is meant.
-async fn way(
+pub(super) async fn way(
     line: &Line,
     executor: &Rc<LocalExecutor<'static>>,
     nas: Option<&str>,
@@ -412,26 +463,11 @@ async fn way(
         return Err(said("which NAS? `moorline-client list` has them"));
     };
     let at = match &line.at {
-        Some(at) => {
-            let found = std::net::ToSocketAddrs::to_socket_addrs(at);
-            found.map_err(|e| said(format!("{at}: {e}")))?.collect()
-        }
+        Some(at) => addresses(at)?,
         None => Vec::new(),
     };
-    let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
-    let meeting = Meeting {
-        endpoint: endpoint(&pairing.broker, pairing.login.clone())?,
-        topics: topics(&pairing.broker.prefix, &pairing.nas)?,
-        identity: Rc::new(identity),
-        nas: pairing.nas.clone(),
-    };
-    let target = Target {
-        nas: pairing.nas.clone(),
-        at,
-        direct: pairing.direct,
-        meeting: Some(meeting),
-        only: line.path,
-    };
+    let meeting = if pairing.broker.is_some() { Some(meeting(&pairing)?) } else { None };
+    let target = Target { nas: pairing.nas.clone(), at, direct: pairing.direct, meeting, only: line.path };
     let tls = channel::client(&pairing.key, pairing.nas_key).map_err(said)?;
     Ok((Way::new(executor, target, tls, moved), pairing))
 }

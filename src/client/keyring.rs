@@ -17,12 +17,19 @@ use crate::pairing::code::Code;
 /// How to reach a broker.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Broker {
-    /// `mqtts://host:port`.
+    /// `mqtts://host:port`; empty if there is none.
     pub url: String,
     /// CA file; absent: the bundled roots.
     pub ca_file: Option<PathBuf>,
     /// First level of the topics.
     pub prefix: String,
+}
+
+impl Broker {
+    /// Whether there is one; who paired on the LAN may have none.
+    pub const fn is_some(&self) -> bool {
+        !self.url.is_empty()
+    }
 }
 
 /// A NAS this device is paired with.
@@ -39,6 +46,7 @@ pub struct Pairing {
     /// Services we may reach.
     pub services: Vec<String>,
     /// Where we meet.
+    #[serde(default)]
     pub broker: Broker,
     /// Our account there.
     pub login: Option<(String, String)>,

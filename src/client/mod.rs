@@ -4,8 +4,10 @@
 pub mod args;
 pub mod channel;
 pub mod commands;
+mod device;
 pub mod exchange;
 pub mod forward;
 pub mod keyring;
+pub mod meeting;
 pub mod relay;
 pub mod way;

@@ -459,8 +459,11 @@ pub struct Code {
     /// Until when, only while the clock is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// By which paths it can be used now.
+    /// By which paths it can be used now: `lan`, `broker`.
     pub usable_by: Vec<&'static str>,
+    /// The NAS's port on the LAN where it can be used, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lan_port: Option<u16>,
 }
 
 /// `PATCH /v1/cloud`.

@@ -65,7 +65,7 @@ catalogue! {
     NotPending "not-pending" 409: "The device has no code that could be shown",
         "Make a new code: moorline code USER.";
     CloudNotConfigured "cloud-not-configured" 409: "No broker is configured",
-        "Name one in the agent's configuration ([cloud] broker), or ask with --offline.";
+        "Name one in the agent's configuration ([cloud] broker), open the listener of the LAN ([remote] port), or ask with --offline.";
     CloudDisabled "cloud-disabled" 409: "Remote access is switched off",
         "Switch it on with `moorline cloud on`, or ask with --offline.";
     BodyTooLarge "body-too-large" 413: "The body is too large",

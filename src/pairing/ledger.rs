@@ -152,6 +152,12 @@ impl Ledger {
                 self.devices.retain(|d| d.id != *id);
             }
             Change::Cloud(settings) => self.cloud = Some(settings.clone()),
+            Change::Renamed { id, name } => match self.state_mut(*id)? {
+                DeviceState::Paired(paired) => paired.name = name.clone(),
+                DeviceState::Pending { .. } | DeviceState::Revoked { .. } | DeviceState::Ended { .. } => {
+                    return Err(Impossible::OutOfStep);
+                }
+            },
         }
         Ok(())
     }
@@ -273,6 +279,7 @@ fn change_words(change: &Change) -> String {
         Change::Revoked(id) => format!("{id} revoked"),
         Change::Vanished(id) => format!("{id} gone"),
         Change::Cloud(_) => "the cloud's settings".to_owned(),
+        Change::Renamed { id, .. } => format!("{id} renamed"),
     }
 }
 

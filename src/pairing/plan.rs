@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::code::Code;
 use super::ledger::{DEVICES_MAX, Ledger, USERS_MAX};
 use super::record::{
-    Change, CloudSettings, DeviceId, DeviceState, EMAIL_MAX, Ended, Transaction, User, UserName,
+    Change, CloudSettings, DeviceId, DeviceState, EMAIL_MAX, Ended, Label, Transaction, User, UserName,
 };
 use crate::clock::Now;
 use crate::random::Random;
@@ -60,6 +60,19 @@ impl<T> Planned<T> {
 /// A paired device leaves by itself: nobody has to be told. One record, which takes its way in away, and so is sealed.
 pub fn leave(id: DeviceId) -> Planned<DeviceId> {
     Planned::new(vec![Change::Revoked(id), Change::Vanished(id)], id)
+}
+
+/// A paired device gives itself another name; nothing is written if it is called that already. The value is whether it is new.
+///
+/// # Errors
+/// `DeviceUnknown`: no paired device has this entry (any more).
+pub fn rename(ledger: &Ledger, id: DeviceId, name: Label) -> Result<Planned<bool>, Refusal> {
+    match ledger.device(id).map(|d| &d.state) {
+        Some(DeviceState::Paired(paired)) if paired.name == name => Ok(Planned::new(Vec::new(), false)),
+        Some(DeviceState::Paired(_)) => Ok(Planned::new(vec![Change::Renamed { id, name }], true)),
+        Some(DeviceState::Pending { .. } | DeviceState::Revoked { .. } | DeviceState::Ended { .. })
+        | None => Err(Refusal::DeviceUnknown),
+    }
 }
 
 /// Why a request about users, devices or codes is refused. Nothing has changed.

@@ -321,6 +321,13 @@ pub enum Change {
     Vanished(DeviceId),
     /// The owner's cloud settings.
     Cloud(CloudSettings),
+    /// The device is called something else from now on.
+    Renamed {
+        /// Must be paired.
+        id: DeviceId,
+        /// What it calls itself.
+        name: Label,
+    },
 }
 
 /// What is written in one frame: all of it or nothing.
@@ -349,7 +356,8 @@ impl Transaction {
             | Change::Issued { .. }
             | Change::Ended { how: Ended::Expired, .. }
             | Change::Vanished(_)
-            | Change::Cloud(_) => false,
+            | Change::Cloud(_)
+            | Change::Renamed { .. } => false,
         };
         if self.changes.iter().any(takes) { Effect::Takes } else { Effect::Gives }
     }

@@ -12,8 +12,8 @@ use super::notice::{self, Knock, Notice, Say, Standing};
 use super::plan::{self, Issued, Planned, Refusal, TTL_MAX, TTL_MIN};
 use super::presence::LastSeen;
 use super::record::{
-    AccessMode, Change, CloudSettings, Device, DeviceId, DeviceState, Finish, Label, Transaction, User,
-    UserName,
+    AccessMode, Change, CloudSettings, Device, DeviceId, DeviceState, Finish, Label, Paired, Transaction,
+    User, UserName,
 };
 use crate::clock::{BootId, Clock, Now, Reading, Trust};
 use crate::identity::{Identity, PublicKey};
@@ -541,6 +541,32 @@ fn full_tables_are_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_paired_device_is_renamed_and_nothing_else_is() {
+    let mut nas = Nas::new();
+    let issued = nas.issue("anna", TTL_MAX, &at(10)).unwrap();
+    let label = Label::sanitised;
+    assert_eq!(
+        plan::rename(&nas.ledger, issued.device, label("x")).unwrap_err(),
+        Refusal::DeviceUnknown,
+        "a code has no name"
+    );
+    Phone::new(1).pair(&mut nas, &issued.code, &at(20)).unwrap();
+    let DeviceState::Paired(before) = only(&nas).state.clone() else { panic!() };
+    let plan = plan::rename(&nas.ledger, issued.device, label("Desk")).unwrap();
+    assert!(nas.commit(plan, &at(30)));
+    let DeviceState::Paired(after) = only(&nas).state.clone() else { panic!() };
+    assert_eq!(after, Paired { name: label("Desk"), ..before }, "since when it is paired stays");
+    let same = plan::rename(&nas.ledger, issued.device, label("Desk")).unwrap();
+    assert!(same.is_empty() && !nas.commit(same, &at(31)));
+    nas.restart();
+    // It is told by its last name what became of it.
+    let removal = plan::remove_device(&nas.ledger, issued.device).unwrap();
+    nas.commit(removal, &at(40));
+    assert!(matches!(&only(&nas).state, DeviceState::Revoked { name, .. } if name.as_str() == "Desk"));
+    assert_eq!(plan::rename(&nas.ledger, issued.device, label("x")).unwrap_err(), Refusal::DeviceUnknown);
+}
+
+#[test]
 fn impossible_records_are_found_on_replay() {
     let mut nas = Nas::new();
     let id = nas.issue("anna", TTL_MAX, &at(10)).unwrap().device;
@@ -551,6 +577,8 @@ fn impossible_records_are_found_on_replay() {
     check(Change::Vanished(DeviceId(99)));
     check(Change::Revoked(id));
     check(Change::UserRemoved(name("nobody")));
+    check(Change::Renamed { id, name: Label::sanitised("a code has no name") });
+    check(Change::Renamed { id: DeviceId(99), name: Label::default() });
     let code = Code::mint(&mut Seeded::new(2));
     check(Change::Issued { id, user: name("anna"), code: code.clone(), ttl_s: 300 });
     check(Change::Issued { id: DeviceId(id.0 + 1), user: name("nobody"), code, ttl_s: 300 });

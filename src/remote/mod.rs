@@ -6,3 +6,4 @@ pub mod io;
 pub mod mdns;
 pub mod opening;
 pub mod relay;
+pub mod visit;

@@ -9,6 +9,8 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::pairing::record::DEVICE_NAME_MAX;
+
 /// Longest message.
 pub const MESSAGE_MAX: usize = 1024;
 /// Bytes of the length.
@@ -34,6 +36,8 @@ pub enum Opening {
     Unpair,
     /// How the NAS can be reached.
     Paths,
+    /// This device is to be called this from now on.
+    Rename(heapless::String<DEVICE_NAME_MAX>),
 }
 
 /// The answer to it.
@@ -72,6 +76,9 @@ pub enum Refusal {
     /// The flash refuses, or too much changed today.
     #[error("the NAS cannot keep the change now")]
     NotKept,
+    /// A name without a character that can be seen.
+    #[error("a name needs a character that can be seen")]
+    NoName,
 }
 
 /// A service that a device may reach.
@@ -157,6 +164,11 @@ mod tests {
             assert_eq!(decode::<Answer>(&[body, &[0]].concat()), Err(Garbled));
         }
         assert_eq!(length([4, 1]), Err(Garbled));
+        // The longest name that an entry can hold; a longer one is no message.
+        let rename = |n: usize| [&[5, n as u8][..], "x".repeat(n).as_bytes()].concat();
+        let name = "x".repeat(48).as_str().try_into().unwrap();
+        assert_eq!(decode(&rename(48)), Ok(Opening::Rename(name)));
+        assert_eq!(decode::<Opening>(&rename(49)), Err(Garbled));
     }
 
     proptest! {

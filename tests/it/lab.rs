@@ -32,6 +32,8 @@ pub struct Lab {
     pub url: Option<String>,
     /// More lines of the broker's configuration; DIR stands for its directory.
     pub broker_more: String,
+    /// The configuration names no broker.
+    pub no_cloud: bool,
 }
 
 pub fn source(path: &str) -> PathBuf {
@@ -79,6 +81,7 @@ impl Lab {
             cloud: String::new(),
             url: None,
             broker_more: String::new(),
+            no_cloud: false,
         };
         lab.nas("healthy");
         lab.make_broker(&[]);
@@ -155,13 +158,18 @@ impl Lab {
     pub fn configure(&self) {
         let dir = self.dir.path().display();
         let url = self.broker_url();
-        let text = format!(
-            "[nas]\nname = \"Test NAS\"\n[cloud]\nbroker = \"{url}\"\nca_file = \"{dir}/broker/ca.pem\"\n\
+        let cloud = format!(
+            "[cloud]\nbroker = \"{url}\"\nca_file = \"{dir}/broker/ca.pem\"\n\
              user = \"nas\"\npassword_file = \"{dir}/broker/nas.password\"\nreconnect_spread_s = 1\nbackoff_max_s = 2\n\
-             {}[cloud.device_access]\nuser = \"device\"\npassword_file = \"{dir}/broker/device.password\"\n\
-             [store]\ndir = \"{dir}/store\"\n{}[control]\nsocket = \"{dir}/control.sock\"\n\
+             {}[cloud.device_access]\nuser = \"device\"\npassword_file = \"{dir}/broker/device.password\"\n",
+            self.cloud
+        );
+        let text = format!(
+            "[nas]\nname = \"Test NAS\"\n{}[store]\ndir = \"{dir}/store\"\n{}[control]\nsocket = \"{dir}/control.sock\"\n\
              [[service]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n{}",
-            self.cloud, self.store, self.more
+            if self.no_cloud { "" } else { &cloud },
+            self.store,
+            self.more
         );
         fs::write(self.path("agent.toml"), text).unwrap();
     }

@@ -18,6 +18,7 @@ mod hostile;
 mod interface;
 mod kill;
 mod lab;
+mod lan_pairing;
 mod lifecycle;
 mod owners;
 mod relay;

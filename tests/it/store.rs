@@ -60,6 +60,7 @@ fn life() -> Vec<Vec<Change>> {
         vec![Change::Vanished(DeviceId(3))],
         vec![Change::Cloud(cloud)],
         vec![issued(4, "anna", four), put("carl", None)],
+        vec![Change::Renamed { id: DeviceId(1), name: label("Telefon Ö") }],
         vec![Change::UserRemoved(user("carl")), Change::Ended { id: DeviceId(4), how: Ended::Expired }],
     ]
 }
@@ -125,11 +126,13 @@ fn stores_of_every_released_format_are_read_and_say_what_they_said() {
         assert_eq!(states, ["d1 anna paired", "d2 bert burned", "d4 anna expired"], "{fixture:?}");
         // And it goes on from there.
         let stamp = Now { boot: BootId([4; 8]), mono: Mono::from_millis(5), wall: Wall::Unknown }.stamp();
-        let more = Transaction { when: stamp, floor: None, changes: vec![Change::Revoked(DeviceId(1))] };
+        let renamed = Change::Renamed { id: DeviceId(1), name: Label::sanitised("Another") };
+        let changes = vec![renamed, Change::Revoked(DeviceId(1))];
+        let more = Transaction { when: stamp, floor: None, changes };
         log.commit(&ledger::encode(&more), more.effect(), &ledger).unwrap();
         drop(log);
         let after = inspected(dir.path());
-        assert!(after.starts_with("good\n") && after.contains("d1 revoked"), "{after}");
+        assert!(after.starts_with("good\n") && after.contains("d1 renamed, d1 revoked"), "{after}");
     }
 }
 

@@ -40,11 +40,13 @@ fn is_shell(name: &str) -> bool {
         "cli/local.rs",
         "client/channel.rs",
         "client/commands.rs",
+        "client/device.rs",
         "client/forward.rs",
         "client/keyring.rs",
         "client/relay.rs",
         "client/way.rs",
         "client/main.rs",
+        "client/meeting.rs",
         "main.rs",
     ];
     name.contains("/io/")

@@ -1,27 +1,34 @@
-//! The NAS's door: a TCP listener, what is handed in by the broker, handshakes, and the carriers that came through. A shell.
+//! The NAS's door: a TCP listener, what is handed in by the broker, handshakes, the carriers that came through, and visitors who want
+//! to pair. A shell.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
+use futures_rustls::server::TlsStream;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
-use smol::channel::Receiver;
-use smol::net::TcpListener;
+use smol::channel::{Receiver, Sender};
+use smol::net::{TcpListener, TcpStream};
+use smol::stream::Stream as _;
 use smol::{LocalExecutor, Task};
 
 use super::carrier::{self, Call, Counter, Local};
 use super::relay::RelayStream;
+use super::visit::{self, Visit};
 use crate::pairing::record::DeviceId;
 use crate::remote::channel::key_of;
 use crate::remote::gate::{Admitted, Gate};
 use crate::remote::relay::frame::End;
+use crate::remote::visit::is_visit;
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
 
@@ -35,10 +42,14 @@ const HANDSHAKES_MAX: usize = 16;
 const HANDSHAKES_EACH: usize = 4;
 /// Handshakes at once through the broker: whoever has its account can repeat what a device once said.
 const HANDSHAKES_BROKER: usize = 4;
-/// For a handshake.
+/// Visits at once, of those who want to pair: they may take longer than a handshake, and never all its places.
+const VISITS_MAX: usize = 6;
+/// For a handshake, or for a visitor to say that it is one.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Calls that wait for the agent's loop; when it is full, streams wait, which are bounded themselves.
 const CALLS_MAX: usize = 8;
+/// How long the carriers of a device that leaves are kept, so that it hears that it has left.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Unacknowledged data older than this ends a carrier (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
 const USER_TIMEOUT_MS: u32 = 60_000;
 
@@ -98,6 +109,7 @@ pub struct Door {
     port: Option<u16>,
     counters: Rc<Counters>,
     hall: Rc<Hall>,
+    visits: Pin<Box<Receiver<Visit>>>,
     _listen: Option<Task<()>>,
 }
 
@@ -124,6 +136,7 @@ impl Door {
         let listener = port.map(listener).transpose()?;
         let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|a| a.port());
         let (calls, receiver) = smol::channel::bounded(CALLS_MAX);
+        let (visits, visiting) = smol::channel::bounded(VISITS_MAX);
         let (open, counters) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Counters::default()));
         let hall = Rc::new(Hall {
             executor: Rc::clone(executor),
@@ -133,9 +146,12 @@ impl Door {
             open: Rc::clone(&open),
             counters: Rc::clone(&counters),
             greeting: RefCell::default(),
+            visits,
+            visitors: Cell::new(0),
         });
         let listen = listener.map(|l| executor.spawn(Rc::clone(&hall).listen(l)));
-        Ok((Self { open, gate, port, counters, hall, _listen: listen }, receiver))
+        let visits = Box::pin(visiting);
+        Ok((Self { open, gate, port, counters, hall, visits, _listen: listen }, receiver))
     }
 
     /// The port that it listens on, if it does.
@@ -151,11 +167,11 @@ impl Door {
         }
         hall.greeting.borrow_mut().push(Origin::Broker);
         let greet = async move {
-            let let_in = match opening.await {
-                Ok(stream) => hall.greet(stream, Origin::Broker).await,
-                Err(_) => false,
+            let greeted = match opening.await {
+                Ok(stream) => hall.greet(stream).await,
+                Err(_) => Greeted::Refused,
             };
-            hall.count(let_in);
+            hall.count(greeted);
             hall.greeted(Origin::Broker);
         };
         self.hall.executor.spawn(greet).detach();
@@ -165,6 +181,29 @@ impl Door {
     /// Ends the carriers of those who may not come in (any more). They are gone when this returns.
     pub fn cut(&self) {
         self.open.borrow_mut().retain(|o| !o.task.is_finished() && self.gate.find(&o.device.key).is_some());
+    }
+
+    /// A device leaves by itself: its carriers are kept just long enough for the answer, and count no more.
+    pub fn let_go(&self, device: DeviceId) {
+        let (gone, kept): (Vec<Open>, Vec<Open>) =
+            self.open.take().into_iter().partition(|o| o.device.device == device);
+        self.open.replace(kept);
+        for carrier in gone {
+            self.hall
+                .executor
+                .spawn(async move {
+                    let _ = within(FAREWELL_MAX, carrier.task).await;
+                })
+                .detach();
+        }
+    }
+
+    /// The next message of somebody who wants to pair. Cancel-safe.
+    pub fn poll_visit(&mut self, cx: &mut Context<'_>) -> Poll<Visit> {
+        match self.visits.as_mut().poll_next(cx) {
+            Poll::Ready(Some(visit)) => Poll::Ready(visit),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// The open carriers.
@@ -200,8 +239,30 @@ struct Hall {
     counter: Rc<Counter>,
     open: Rc<RefCell<Vec<Open>>>,
     counters: Rc<Counters>,
-    /// Who is at a handshake.
+    /// Who is at a handshake, or visits.
     greeting: RefCell<Vec<Origin>>,
+    visits: Sender<Visit>,
+    /// How many visit.
+    visitors: Cell<usize>,
+}
+
+/// Who stands before the door.
+enum Guest {
+    /// With TLS.
+    Device(Box<TlsStream<TcpStream>>),
+    /// To pair.
+    Visitor(TcpStream),
+}
+
+/// What a connection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeted {
+    /// A carrier.
+    LetIn,
+    /// A visit that was answered.
+    Visited,
+    /// Nothing.
+    Refused,
 }
 
 impl Hall {
@@ -216,7 +277,7 @@ impl Hall {
             };
             let from = Origin::Address(from.ip().to_canonical());
             if hall.greeting_from(from) >= HANDSHAKES_EACH {
-                hall.count(false);
+                hall.count(Greeted::Refused);
                 continue;
             }
             // More wait in the kernel's queue, whose length is bounded, too.
@@ -230,8 +291,8 @@ impl Hall {
                 let _ = stream.set_nodelay(true);
                 let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
                 let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
-                let let_in = greeter.greet(stream, from).await;
-                greeter.count(let_in);
+                let greeted = greeter.receive(stream, from).await;
+                greeter.count(greeted);
                 greeter.greeted(from);
                 let _ = free.recv().await;
             };
@@ -250,19 +311,61 @@ impl Hall {
         }
     }
 
-    fn count(&self, let_in: bool) {
-        let count = if let_in { &self.counters.accepted } else { &self.counters.refused };
+    fn count(&self, greeted: Greeted) {
+        let count = match greeted {
+            Greeted::LetIn => &self.counters.accepted,
+            Greeted::Refused => &self.counters.refused,
+            Greeted::Visited => return,
+        };
         count.set(count.get().saturating_add(1));
     }
 
-    /// A handshake; whether it led to a carrier.
-    async fn greet(&self, stream: impl Duplex + 'static, from: Origin) -> bool {
-        let Some(Ok(stream)) = within(HANDSHAKE_MAX, self.acceptor.accept(stream)).await else {
-            return false;
+    /// A connection to the listener: a handshake that leads to a carrier, or a visit.
+    async fn receive(&self, tcp: TcpStream, from: Origin) -> Greeted {
+        let shake = async {
+            let mut first = [0];
+            // Only looked at: TLS is to read it again.
+            if tcp.peek(&mut first).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let [first] = first;
+            if is_visit(first) {
+                return Ok(Guest::Visitor(tcp));
+            }
+            self.acceptor.accept(tcp).await.map(|stream| Guest::Device(Box::new(stream)))
         };
+        match within(HANDSHAKE_MAX, shake).await {
+            Some(Ok(Guest::Device(stream))) => self.let_in(stream, from),
+            Some(Ok(Guest::Visitor(tcp))) => self.visit(tcp).await,
+            Some(Err(_)) | None => Greeted::Refused,
+        }
+    }
+
+    /// Somebody who wants to pair.
+    async fn visit(&self, tcp: TcpStream) -> Greeted {
+        let others = self.visitors.get();
+        if others >= VISITS_MAX {
+            return Greeted::Refused;
+        }
+        self.visitors.set(others + 1);
+        let answered = visit::serve(tcp, &self.visits).await;
+        self.visitors.set(self.visitors.get().saturating_sub(1));
+        if answered { Greeted::Visited } else { Greeted::Refused }
+    }
+
+    /// A handshake over what the broker carries.
+    async fn greet(&self, stream: RelayStream) -> Greeted {
+        match within(HANDSHAKE_MAX, self.acceptor.accept(stream)).await {
+            Some(Ok(stream)) => self.let_in(Box::new(stream), Origin::Broker),
+            Some(Err(_)) | None => Greeted::Refused,
+        }
+    }
+
+    /// Somebody who has proved a key.
+    fn let_in<S: Duplex + 'static>(&self, stream: Box<TlsStream<S>>, from: Origin) -> Greeted {
         let raw = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
         let key = raw.and_then(|raw| key_of(raw.as_ref()));
-        let Some(device) = key.and_then(|key| self.gate.find(&key)) else { return false };
+        let Some(device) = key.and_then(|key| self.gate.find(&key)) else { return Greeted::Refused };
         let mut open = self.open.borrow_mut();
         open.retain(|o| !o.task.is_finished());
         if open.iter().filter(|o| o.device.device == device.device).count() >= CARRIERS_EACH {
@@ -272,15 +375,11 @@ impl Hall {
             }
         }
         if open.len() >= CARRIERS_MAX {
-            return false;
+            return Greeted::Refused;
         }
-        let serving = carrier::serve(
-            Rc::clone(&self.executor),
-            Box::new(stream),
-            device.clone(),
-            Rc::clone(&self.counter),
-        );
+        let serving =
+            carrier::serve(Rc::clone(&self.executor), stream, device.clone(), Rc::clone(&self.counter));
         open.push(Open { device, from, task: self.executor.spawn(serving) });
-        true
+        Greeted::LetIn
     }
 }

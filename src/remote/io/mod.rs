@@ -6,3 +6,4 @@ pub mod mdns;
 pub mod messages;
 pub mod pump;
 pub mod relay;
+pub mod visit;

@@ -54,8 +54,8 @@ pub enum Unreached {
     #[error("the NAS does not say on this network where it is")]
     NotHere,
     /// The NAS has not told an address on the internet.
-    #[error("the NAS has told no address at which it can be reached from outside")]
-    NotTold,
+    #[error("the NAS has told no address at which it can be reached from outside{0}")]
+    NotTold(String),
     /// The pairing has no broker.
     #[error("this pairing has no broker")]
     NoBroker,

@@ -1,6 +1,7 @@
 //! The commands of `moorline-client`. A shell, and the part of the client that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command line")]
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -15,14 +16,14 @@ use smol::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::args::{Command, HELP, Line, parse};
-use super::channel::{Channel, Unreached};
+use super::channel::Unreached;
 use super::device;
 use super::exchange::{Exchange, Introduction, Outcome};
 use super::forward::forward;
 use super::keyring::{Broker, Kept, Keyring, Pairing};
 use super::meeting::{Missed, meet};
 use super::relay::Meeting;
-use super::way::{Path, Target, Way, Why};
+use super::way::{Move, Path, Target, Way, Why};
 use crate::config::broker::BrokerUrl;
 use crate::identity::{Identity, KeyId};
 use crate::pairing::code::Code;
@@ -456,7 +457,7 @@ pub(super) async fn way(
     line: &Line,
     executor: &Rc<LocalExecutor<'static>>,
     nas: Option<&str>,
-    moved: impl Fn(Path, &Why) + 'static,
+    moved: impl Fn(Move) + 'static,
 ) -> Result<(Rc<Way>, Pairing), Failure> {
     let mut pairings = chosen(line, nas)?;
     let Some(pairing) = pairings.pop().filter(|_| pairings.is_empty()) else {
@@ -469,28 +470,25 @@ pub(super) async fn way(
     let meeting = if pairing.broker.is_some() { Some(meeting(&pairing)?) } else { None };
     let target = Target { nas: pairing.nas.clone(), at, direct: pairing.direct, meeting, only: line.path };
     let tls = channel::client(&pairing.key, pairing.nas_key).map_err(said)?;
+    let (keyring, kept) = (keyring(line)?, RefCell::new(pairing.clone()));
+    let moved = move |to: Move| {
+        let mut kept = kept.borrow_mut();
+        if kept.direct != to.direct {
+            // For the next time. If it cannot be kept, the NAS is asked again then.
+            kept.direct = to.direct;
+            let _ = keyring.keep(&kept);
+        }
+        moved(to);
+    };
     Ok((Way::new(executor, target, tls, moved), pairing))
-}
-
-/// Keeps where the NAS can be reached from outside, for the next time.
-async fn note_paths(line: &Line, channel: &Channel, pairing: &mut Pairing) -> Result<(), Failure> {
-    // An older NAS does not answer; that is no reason to fail.
-    if let Ok(paths) = channel.paths().await
-        && paths.outside != pairing.direct
-    {
-        pairing.direct = paths.outside;
-        keyring(line)?.keep(pairing).map_err(said)?;
-    }
-    Ok(())
 }
 
 async fn services(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
     let executor = Rc::new(LocalExecutor::new());
-    let (way, mut pairing) = way(line, &executor, nas, |_, _| ()).await?;
+    let (way, _) = way(line, &executor, nas, drop).await?;
     let asked = async {
         let channel = way.channel(None).await?;
         let services = channel.services().await?;
-        note_paths(line, &channel, &mut pairing).await?;
         drop(channel);
         way.close().await;
         Ok::<_, Failure>(services)
@@ -514,12 +512,9 @@ async fn forwarded(
 ) -> Result<String, Failure> {
     let json = line.json;
     let (told, paths) = smol::channel::unbounded();
-    let moved = move |path: Path, why: &Why| {
-        // Whoever listens has gone only when everything ends.
-        let _ =
-            told.try_send((path, why.iter().map(|(path, why)| (*path, why.to_string())).collect::<Vec<_>>()));
-    };
-    let (way, mut pairing) = way(line, executor, nas, moved).await?;
+    // Whoever listens has gone only when everything ends.
+    let moved = move |to| drop(told.try_send(to));
+    let (way, pairing) = way(line, executor, nas, moved).await?;
     // So that what does not work is said now, and not to the first connection.
     let channel = way.channel(None).await?;
     let there = channel.services().await?;
@@ -531,7 +526,6 @@ async fn forwarded(
             names.join(", ")
         )));
     }
-    note_paths(line, &channel, &mut pairing).await?;
     drop(channel);
     let listener = TcpListener::bind(listen).await.map_err(|e| said(format!("{listen}: {e}")))?;
     let local = listener.local_addr().map_err(said)?;
@@ -540,9 +534,9 @@ async fn forwarded(
     }
     let mut is_first = true;
     let tell_path = async {
-        while let Ok((path, why)) = paths.recv().await {
+        while let Ok(Move { path, why, .. }) = paths.recv().await {
             let not: serde_json::Map<String, Value> =
-                why.iter().map(|(path, why)| (path.name().to_owned(), why.as_str().into())).collect();
+                why.iter().map(|(path, why)| (path.name().to_owned(), why.to_string().into())).collect();
             let line = if !json {
                 by(path, &why)
             } else if is_first {
@@ -569,7 +563,7 @@ fn print_line(line: &str) {
 }
 
 /// By which path, and why by no better one.
-fn by(path: Path, why: &[(Path, String)]) -> String {
+fn by(path: Path, why: &Why) -> String {
     let mut text = format!(
         "New connections go {}.",
         match path {

@@ -23,7 +23,7 @@ async fn ask<T>(
     question: impl AsyncFnOnce(&Channel) -> Result<T, Unreached>,
 ) -> Result<(T, Pairing), Failure> {
     let executor = Rc::new(LocalExecutor::new());
-    let (way, pairing) = way(line, &executor, nas, |_, _| ()).await?;
+    let (way, pairing) = way(line, &executor, nas, drop).await?;
     let asked = async {
         let channel = way.channel(None).await?;
         let answer = question(&channel).await?;

@@ -1,6 +1,7 @@
 //! The way to a NAS: on this network, over the internet, or through the broker, whichever answers first; and a better one when it
 //! appears. A shell.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a channel to be ended in good order.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// For a NAS to say how else it can be reached.
+const LEARN_MAX: Duration = Duration::from_secs(2);
 
 /// How streams travel; the better one is the lesser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +85,7 @@ pub struct Target {
     pub nas: KeyId,
     /// Named by hand: nowhere else is looked then.
     pub at: Vec<SocketAddr>,
-    /// What the NAS has said of its place on the internet.
+    /// What the NAS said last of its place on the internet.
     pub direct: Option<SocketAddr>,
     /// Its broker, if it has one.
     pub meeting: Option<Meeting>,
@@ -106,24 +110,36 @@ pub struct Way {
     target: Target,
     tls: Arc<ClientConfig>,
     held: Mutex<Option<Held>>,
+    /// What the NAS has said of its place on the internet.
+    direct: Cell<Option<SocketAddr>>,
     moved: Box<Moved>,
 }
 
-type Moved = dyn Fn(Path, &Why);
+/// A path that was taken.
+#[derive(Debug)]
+pub struct Move {
+    /// Which.
+    pub path: Path,
+    /// Why no better one.
+    pub why: Why,
+    /// Where the NAS says that it can be reached from outside.
+    pub direct: Option<SocketAddr>,
+}
+
+type Moved = dyn Fn(Move);
 
 type Attempt<'a> = (Path, Pin<Box<dyn Future<Output = Result<(Channel, Driver), Unreached>> + 'a>>);
 
 impl Way {
-    /// Nothing is opened yet. `moved` is told each path that is taken, and why no better one was.
+    /// Nothing is opened yet. `moved` is told each path that is taken.
     pub fn new(
         executor: &Rc<LocalExecutor<'static>>,
         target: Target,
         tls: Arc<ClientConfig>,
-        moved: impl Fn(Path, &Why) + 'static,
+        moved: impl Fn(Move) + 'static,
     ) -> Rc<Self> {
-        let executor = Rc::clone(executor);
-        let way = Self { executor, target, tls, held: Mutex::new(None), moved: Box::new(moved) };
-        Rc::new(way)
+        let (executor, direct) = (Rc::clone(executor), Cell::new(target.direct));
+        Rc::new(Self { executor, target, tls, held: Mutex::new(None), direct, moved: Box::new(moved) })
     }
 
     /// The executor that drives its channels.
@@ -148,13 +164,32 @@ impl Way {
             return Err(Unreached::ByNone(why));
         };
         let driver = self.executor.spawn(driver);
-        why.retain(|(other, _)| *other < path);
-        (self.moved)(path, &why);
+        self.take(&channel, path, why).await;
         *held = Some(Held { channel: channel.clone(), path, driver });
         if path > self.best() {
             self.executor.spawn(look_for_better(Rc::downgrade(self), channel.clone())).detach();
         }
         Ok(channel)
+    }
+
+    /// A path is taken: what it leads to is asked how else it can be reached, and all of it is told.
+    async fn take(&self, channel: &Channel, path: Path, mut why: Why) {
+        let router = self.learn(channel).await;
+        why.retain(|(other, _)| *other < path);
+        for (_, why) in &mut why {
+            if let (Unreached::NotTold(words), Some(router)) = (why, &router) {
+                *words = format!(": {router}");
+            }
+        }
+        (self.moved)(Move { path, why, direct: self.direct.get() });
+    }
+
+    /// Asks the NAS where it can be reached from outside; what it says of its router. An older one does not answer, and keeps what it
+    /// had said.
+    async fn learn(&self, channel: &Channel) -> Option<String> {
+        let paths = within(LEARN_MAX, channel.paths()).await?.ok()?;
+        self.direct.set(paths.outside);
+        Some(paths.router.as_str().to_owned()).filter(|words| !words.is_empty())
     }
 
     /// A stream to `service`, and the channel that it is in, which lives as long as anybody has it. A channel that turns out to be
@@ -187,7 +222,7 @@ impl Way {
 
     /// One attempt for each path up to `worst`.
     fn attempts(&self, worst: Path) -> Vec<Attempt<'_>> {
-        let Target { at, direct, meeting, only, nas } = &self.target;
+        let Target { at, meeting, only, nas, .. } = &self.target;
         let tls = || Arc::clone(&self.tls);
         if let Some(first) = at.first() {
             let path = if Origin::Address(first.ip()).path() == "lan" { Path::Lan } else { Path::Direct };
@@ -197,9 +232,9 @@ impl Way {
         attempts.push((Path::Lan, Box::pin(on_the_lan(nas, tls()))));
         attempts.push((
             Path::Direct,
-            match direct {
-                Some(address) => Box::pin(connect(*address, tls())),
-                None => Box::pin(std::future::ready(Err(Unreached::NotTold))),
+            match self.direct.get() {
+                Some(address) => Box::pin(connect(address, tls())),
+                None => Box::pin(std::future::ready(Err(Unreached::NotTold(String::new())))),
             },
         ));
         attempts.push((
@@ -258,6 +293,7 @@ async fn look_for_better(way: Weak<Way>, channel: Channel) {
             Some(held) if held.channel.is_same(&channel) => held.path,
             _ => return,
         };
+        let _ = way.learn(&channel).await;
         let worst = if path == Path::Broker { Path::Direct } else { Path::Lan };
         let mut why = Vec::new();
         let Some((path, (better, driver))) = race(way.attempts(worst), &mut why).await else { continue };
@@ -266,8 +302,7 @@ async fn look_for_better(way: Weak<Way>, channel: Channel) {
             return;
         }
         let driver = way.executor.spawn(driver);
-        why.retain(|(other, _)| *other < path);
-        (way.moved)(path, &why);
+        way.take(&better, path, why).await;
         if let Some(worse) = held.replace(Held { channel: better.clone(), path, driver }) {
             worse.driver.detach();
         }

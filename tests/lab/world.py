@@ -23,6 +23,7 @@ PACE = "keepalive_s = 10\nreconnect_spread_s = 2\nbackoff_max_s = 8"
 # Before any build of the agent.
 OLD = "2024-01-01 00:00:00"
 BINARY = os.environ.get("MOORLINE_LAB_BINARY", TOP / "target/release/moorline")
+CLIENT = os.environ.get("MOORLINE_LAB_CLIENT", TOP / "target/release/moorline-client")
 CONFIG = """[nas]
 name = "Lab NAS"
 [cloud]

@@ -26,6 +26,8 @@ class Case:
     up_within: float = 10
     comes_up: bool = True
     stays_online: bool = False
+    # What the process may have more of afterwards.
+    more_kib: int = 512
 
 
 def case(**more):
@@ -38,4 +40,4 @@ def case(**more):
     return add
 
 
-from . import network, names, broker, login, box, router  # noqa: E402,F401
+from . import network, names, broker, login, box, router, remote  # noqa: E402,F401

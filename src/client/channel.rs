@@ -16,12 +16,14 @@ use std::time::Duration;
 use futures_rustls::TlsConnector;
 use rustls::ClientConfig;
 use smol::channel::{Receiver, Sender};
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 use smol::net::TcpStream;
 use smol::stream::Stream as _;
 use yamux::{Connection, Mode};
 
 use crate::remote::channel::no_name;
-use crate::remote::io::{carrier, messages};
+use crate::remote::io::gather::{Reads, Writes};
+use crate::remote::io::{carrier, messages, stream};
 use crate::remote::opening::{Answer, Health, Opening, Refusal, Service};
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
@@ -49,14 +51,16 @@ pub enum Unreached {
 }
 
 /// A stream to a service.
-pub type Stream = yamux::Stream;
+pub type Stream = stream::Stream<SemaphoreGuardArc>;
 /// Carries the channel's bytes.
 pub type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 /// An open channel. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    wanted: Sender<Sender<Stream>>,
+    wanted: Sender<Sender<yamux::Stream>>,
+    /// Streams that may be opened: one too many would cost all the others.
+    seats: Arc<Semaphore>,
 }
 
 /// Opens a channel to the NAS at `address`. `tls`: by [`crate::remote::channel::client`].
@@ -68,7 +72,7 @@ pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Cha
     let tcp = within(CONNECT_MAX, TcpStream::connect(address)).await.unwrap_or_else(|| Err(late()));
     let tcp = tcp.map_err(|error| Unreached::Nobody(address, error))?;
     let _ = tcp.set_nodelay(true);
-    let shake = TlsConnector::from(tls).connect(no_name(), tcp);
+    let shake = TlsConnector::from(tls).connect(no_name(), Reads::new(tcp));
     let stream = within(ANSWER_MAX, shake).await.unwrap_or_else(|| Err(late()));
     let stream = stream.map_err(|error| Unreached::NotLetIn(address, error))?;
     let (channel, driver) = over(Box::new(stream));
@@ -107,15 +111,16 @@ impl DriveWhile {
 fn over(stream: Box<dyn Duplex>) -> (Channel, Driver) {
     // One stream is asked for at a time; more wait.
     let (wanted, wishes) = smol::channel::bounded(1);
-    let mux = Connection::new(stream, carrier::config(), Mode::Client);
+    let mux = Connection::new(Writes::new(stream), carrier::config(), Mode::Client);
     let mut driving = Driving { mux, wishes: Box::pin(wishes), wish: None };
-    (Channel { wanted }, Box::pin(poll_fn(move |cx| driving.poll(cx))))
+    let seats = Arc::new(Semaphore::new(carrier::SEATS));
+    (Channel { wanted, seats }, Box::pin(poll_fn(move |cx| driving.poll(cx))))
 }
 
 struct Driving {
-    mux: Connection<Box<dyn Duplex>>,
-    wishes: Pin<Box<Receiver<Sender<Stream>>>>,
-    wish: Option<Sender<Stream>>,
+    mux: Connection<Writes<Box<dyn Duplex>>>,
+    wishes: Pin<Box<Receiver<Sender<yamux::Stream>>>>,
+    wish: Option<Sender<yamux::Stream>>,
 }
 
 impl Driving {
@@ -196,10 +201,11 @@ impl Channel {
     }
 
     async fn ask(&self, opening: &Opening) -> Result<(Stream, Answer), Unreached> {
+        let seat = self.seats.acquire_arc().await;
         let (wish, stream) = smol::channel::bounded(1);
         let asked = async {
             self.wanted.send(wish).await.map_err(|_| Unreached::Broken)?;
-            let mut stream = stream.recv().await.map_err(|_| Unreached::Broken)?;
+            let mut stream = Stream::new(stream.recv().await.map_err(|_| Unreached::Broken)?, seat);
             messages::send(&mut stream, opening).await.map_err(|_| Unreached::Broken)?;
             let answer = messages::receive(&mut stream).await.map_err(|_| Unreached::Broken)?;
             Ok((stream, answer))

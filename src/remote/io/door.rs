@@ -15,6 +15,7 @@ use smol::net::{TcpListener, TcpStream};
 use smol::{LocalExecutor, Task};
 
 use super::carrier::{self, Call, Counter, Local};
+use super::gather::Reads;
 use crate::pairing::record::DeviceId;
 use crate::remote::channel::key_of;
 use crate::remote::gate::{Admitted, Gate};
@@ -194,7 +195,9 @@ impl Hall {
         let _ = tcp.set_nodelay(true);
         let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
         let _ = setsockopt(&tcp, sockopt::KeepAlive, &true);
-        let Some(Ok(stream)) = within(HANDSHAKE_MAX, self.acceptor.accept(tcp)).await else { return false };
+        let Some(Ok(stream)) = within(HANDSHAKE_MAX, self.acceptor.accept(Reads::new(tcp))).await else {
+            return false;
+        };
         let raw = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
         let key = raw.and_then(|raw| key_of(raw.as_ref()));
         let Some(device) = key.and_then(|key| self.gate.find(&key)) else { return false };

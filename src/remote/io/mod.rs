@@ -2,6 +2,8 @@
 
 pub mod carrier;
 pub mod door;
+pub mod gather;
 pub mod mdns;
 pub mod messages;
 pub mod pump;
+pub mod stream;

@@ -33,11 +33,19 @@ def ip(*words):
         raise Failed(f"ip {' '.join(map(str, words))}: {done.stdout.strip()}")
 
 
+def congestion(host):
+    """CUBIC, which Linux has by itself, or Reno, which is always allowed: which of the two it is now, whatever this machine is set to."""
+    for name in ("cubic", "reno"):
+        if not subprocess.run(Programs.within(host, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}"), stderr=subprocess.DEVNULL).returncode:
+            return name
+    raise Failed("neither cubic nor reno")
+
+
 class Spaces:
     """Network namespaces of this run, and the programs that join them."""
 
     def __init__(self):
-        self.prefix, self.made = f"mbr{os.getpid() % 100000}", []
+        self.prefix, self.made, self.control = f"mbr{os.getpid() % 100000}", [], None
 
     def space(self, name):
         host = self.prefix + name
@@ -54,6 +62,9 @@ class Spaces:
             ip("-n", host, "addr", "add", f"{address}/24", "dev", "eth0")
             ip("-n", host, "link", "set", "eth0", "up")
             ip("-n", far, "link", "set", end, "up")
+            # The agent looks whether there is a way out at all.
+            ip("-n", host, "route", "add", "default", "dev", "eth0")
+            self.control = congestion(host)
             # What passes through a program needs its checksums whole, and packets no larger than the line takes.
             subprocess.run(Programs.within(host, "ethtool", "-K", "eth0", "tx", "off", "gso", "off", "tso", "off"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return nas, far, device
@@ -148,8 +159,9 @@ def far(names, words):
     spaces, houses = Spaces(), []
     try:
         def place(name):
-            nas, line, device = spaces.line(len(houses))
-            house = House(LOGS / f"long-{len(houses)}", {"data": SERVICE}, nas=nas, device=device, at=NAS_AT, broker=DEVICE_AT)
+            number = names.index(name)
+            nas, line, device = spaces.line(number)
+            house = House(LOGS / f"long-{number}", {"data": SERVICE}, nas=nas, device=device, at=NAS_AT, broker=DEVICE_AT)
             house.launch("farline", line, "python3", TOP / "tests/lab/farline.py", "one", "other", DELAY_MS, LOSS)
             houses.append(house)
             return house
@@ -170,7 +182,7 @@ def far(names, words):
                 print(f"long line  {name:18} {results[name]['failed']}", flush=True)
         with concurrent.futures.ThreadPoolExecutor(len(stands) or 1) as pool:
             list(pool.map(one, stands))
-        return {"results": results, "failed": failed}
+        return {"results": results, "failed": failed, "control": spaces.control}
     finally:
         for house in houses:
             house.stop_all()

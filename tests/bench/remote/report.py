@@ -127,7 +127,7 @@ medians. The transfer program is the same for all and no part of the figures: a 
 tunnel. Everything shares the machine's cores, so a tunnel that takes less of the processor leaves more to the transfer. *Processor* is the time of all processes of an end, in the program and in the
 kernel for it. *VmHWM* is what each was resident with at most after all transfers, the processes of an end added up (what sshd's share is counted in each)."""
 
-LONG = """The device is {delay} ms away from the NAS each way, and one in a hundred frames is lost each way (`tests/lab/farline.py`; the kernel's congestion control as it comes). Each peer has a line of its
+LONG = """The device is {delay} ms away from the NAS each way, and one in a hundred frames is lost each way (`tests/lab/farline.py`; congestion control is {control}). Each peer has a line of its
 own, all at the same time. *First byte*: TCP to the local port, a request, one byte back; the median of ten, through a tunnel that is up. Transfers: what has arrived in {seconds} s, on one TCP
 connection of the tunnel or eight: rathole and stunnel open one for each stream, ssh and moorline carry all in one, which one lost frame holds up for all. moorline's broker is beside the device."""
 
@@ -142,5 +142,5 @@ def markdown(names, missing, quickly, slowly, words):
         for rows in (throughput(quickly), processor(quickly), memory(quickly)):
             lines += ["", *piped(rows)]
     if slowly:
-        lines += ["", "## A long and lossy line", "", LONG.format(delay=words.delay, seconds=words.seconds), "", *piped(long_line(slowly))]
+        lines += ["", "## A long and lossy line", "", LONG.format(delay=words.delay, seconds=words.seconds, control=slowly["control"]), "", *piped(long_line(slowly))]
     return "\n".join(lines) + "\n"

@@ -45,8 +45,8 @@ async def service(reader, writer):
                 writer.write(b"still here")
                 await writer.drain()
         await writer.drain()
-    except (OSError, asyncio.IncompleteReadError):
-        pass
+    except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        pass  # Broken off, or the soak is over.
     finally:
         writer.close()
 

@@ -3,6 +3,7 @@ import argparse
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -189,6 +190,14 @@ def far(names, words):
         spaces.close()
 
 
+def waited():
+    """Seconds in which something on this machine waited for a core, the bench or others (pressure stall information)."""
+    try:
+        return int(re.search(r"some .* total=(\d+)", Path("/proc/pressure/cpu").read_text())[1]) / 1e6
+    except OSError:
+        return None
+
+
 def installed(names):
     here, missing = [], {}
     for name in names:
@@ -223,9 +232,11 @@ def main():
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     here, missing = installed(names)
-    words.delay, words.loss, began = DELAY_MS, LOSS, time.monotonic()
+    words.delay, words.loss, words.load = DELAY_MS, LOSS, os.getloadavg()[0]
+    pressure, began = waited(), time.monotonic()
     quickly = quick(here, words) if words.line != "long" else None
     slowly = far(here, words) if words.line != "quick" else None
+    words.contended = None if pressure is None else (waited() - pressure) / (time.monotonic() - began)
     print()
     print(printed(quickly, slowly))
     if words.markdown:

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_rustls::TlsConnector;
 use rustls::ClientConfig;
 use smol::channel::{Receiver, Sender};
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 use smol::net::TcpStream;
 use smol::stream::Stream as _;
 use yamux::{Connection, Mode};
@@ -23,7 +24,8 @@ use yamux::{Connection, Mode};
 use super::way::Path;
 use crate::health::tracker::cut;
 use crate::remote::channel::no_name;
-use crate::remote::io::{carrier, messages};
+use crate::remote::io::gather::{Reads, Writes};
+use crate::remote::io::{carrier, messages, stream};
 use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal, Service};
 use crate::remote::relay::frame::End;
 use crate::session::cause::Cause;
@@ -90,14 +92,16 @@ fn each(why: &[(Path, Unreached)]) -> String {
 }
 
 /// A stream to a service.
-pub type Stream = yamux::Stream;
+pub type Stream = stream::Stream<SemaphoreGuardArc>;
 /// Carries the channel's bytes.
 pub type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 /// An open channel. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    wanted: Sender<Sender<Stream>>,
+    wanted: Sender<Sender<yamux::Stream>>,
+    /// Streams that may be opened: one too many would cost all the others.
+    seats: Arc<Semaphore>,
 }
 
 /// Opens a channel to the NAS at `address`. `tls`: by [`crate::remote::channel::client`].
@@ -111,7 +115,7 @@ pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Cha
     let _ = tcp.set_nodelay(true);
     // On a network that this device has left, nothing else ends it.
     let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-    shake(Box::new(tcp), &address.to_string(), tls).await
+    shake(Box::new(Reads::new(tcp)), &address.to_string(), tls).await
 }
 
 /// The handshake, and the first question. `whom`: for the failure's words.
@@ -161,15 +165,16 @@ pub(super) fn both(upper: Driver, lower: Driver) -> Driver {
 fn over(stream: Box<dyn Duplex>) -> (Channel, Driver) {
     // One stream is asked for at a time; more wait.
     let (wanted, wishes) = smol::channel::bounded(1);
-    let mux = Connection::new(stream, carrier::config(), Mode::Client);
+    let mux = Connection::new(Writes::new(stream), carrier::config(), Mode::Client);
     let mut driving = Driving { mux, wishes: Box::pin(wishes), wish: None };
-    (Channel { wanted }, Box::pin(poll_fn(move |cx| driving.poll(cx))))
+    let seats = Arc::new(Semaphore::new(carrier::SEATS));
+    (Channel { wanted, seats }, Box::pin(poll_fn(move |cx| driving.poll(cx))))
 }
 
 struct Driving {
-    mux: Connection<Box<dyn Duplex>>,
-    wishes: Pin<Box<Receiver<Sender<Stream>>>>,
-    wish: Option<Sender<Stream>>,
+    mux: Connection<Writes<Box<dyn Duplex>>>,
+    wishes: Pin<Box<Receiver<Sender<yamux::Stream>>>>,
+    wish: Option<Sender<yamux::Stream>>,
 }
 
 impl Driving {
@@ -280,10 +285,11 @@ impl Channel {
     }
 
     async fn ask(&self, opening: &Opening) -> Result<(Stream, Answer), Unreached> {
+        let seat = self.seats.acquire_arc().await;
         let (wish, stream) = smol::channel::bounded(1);
         let asked = async {
             self.wanted.send(wish).await.map_err(|_| Unreached::Broken)?;
-            let mut stream = stream.recv().await.map_err(|_| Unreached::Broken)?;
+            let mut stream = Stream::new(stream.recv().await.map_err(|_| Unreached::Broken)?, seat);
             messages::send(&mut stream, opening).await.map_err(|_| Unreached::Broken)?;
             let answer = messages::receive(&mut stream).await.map_err(|_| Unreached::Broken)?;
             Ok((stream, answer))

@@ -64,11 +64,11 @@ fn web(lab: &Lab) -> (Running, u16) {
 
 impl House {
     pub fn new() -> Self {
-        Self::with(|_| ())
+        Self::with("", |_| ())
     }
 
-    /// `prepare`: what is to be changed before anything runs.
-    fn with(prepare: impl FnOnce(&Lab)) -> Self {
+    /// With further services. `prepare`: what is to be changed before anything runs.
+    fn with(services: &str, prepare: impl FnOnce(&Lab)) -> Self {
         let mut lab = Lab::new();
         prepare(&lab);
         let (web, port) = web(&lab);
@@ -78,7 +78,7 @@ impl House {
              [[service]]\nname = \"echo\"\naddress = \"{echo}\"\n\
              [[service]]\nname = \"down\"\naddress = \"127.0.0.1:{down}\"\n\
              [[service]]\nname = \"berts\"\naddress = \"{echo}\"\nusers = [\"bert\"]\n\
-             [remote]\nport = {door}\nannounce = false\nmap_port = false\n"
+             {services}[remote]\nport = {door}\nannounce = false\nmap_port = false\n"
         );
         lab.start_broker();
         lab.start_agent();
@@ -95,7 +95,7 @@ impl House {
 
     /// The same, where something is changed before anything runs.
     pub fn by_broker_with(prepare: impl FnOnce(&Lab)) -> Self {
-        Self { way: vec!["--path".into(), "broker".into()], ..Self::with(prepare) }
+        Self { way: vec!["--path".into(), "broker".into()], ..Self::with("", prepare) }
     }
 
     pub fn client(&self, phone: &Phone, args: &[&str]) -> Command {
@@ -176,6 +176,55 @@ fn halves_end(house: &House) {
         writer.join().unwrap();
         assert!(back == sent, "{} of {size} bytes came back", back.len());
     }
+}
+
+#[test]
+fn more_connections_than_a_carrier_takes_wait_for_their_turn() {
+    let house = House::new();
+    let (_forward, at) = house.forward(&house.phone, "echo");
+    let mut streams: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(&at).unwrap()).collect();
+    // The first ones stay open meanwhile, so that not all of them have a place.
+    for stream in &mut streams {
+        stream.write_all(b"each its own").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    for mut stream in streams {
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert_eq!(back, b"each its own");
+    }
+    assert_eq!(house.carriers(), 1, "and none of them cost the carrier");
+}
+
+#[test]
+fn what_a_program_breaks_off_is_over_at_the_service_too() {
+    // A word for whoever comes, and then nothing, not even an end.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in mute.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(b"well?").unwrap();
+            held.push(stream);
+        }
+    });
+    let house =
+        House::with(&format!("[[service]]\nname = \"mute\"\naddress = \"127.0.0.1:{port}\"\n"), |_| ());
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", house.lab.agent_pid())).unwrap().count();
+    let (_forward, at) = house.forward(&house.phone, "mute");
+    wait("the carrier stands", || house.carriers() == 1);
+    let before = descriptors();
+    let streams: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(&at).unwrap()).collect();
+    for stream in &streams {
+        // Dropped with bytes that nobody has read, a connection is reset.
+        stream.peek(&mut [0]).unwrap();
+    }
+    assert!(descriptors() >= before + 8);
+    drop(streams);
+    wait("the agent lets go of the service", || descriptors() <= before);
 }
 
 #[test]

@@ -1,5 +1,7 @@
-"""A long line: Ethernet frames between two interfaces, each frame later by so long. Usage: farline.py ONE OTHER DELAY_MS."""
+"""A long line: Ethernet frames between two interfaces, each frame later by so long, and some of them never. Usage: farline.py ONE
+OTHER DELAY_MS [LOSS_PERCENT]; which ones are lost is the same in every run of it."""
 import collections
+import random
 import select
 import socket
 import sys
@@ -10,6 +12,7 @@ ETH_P_ALL = 3
 FRAMES_MAX = 20_000
 
 ONE, OTHER, DELAY = sys.argv[1], sys.argv[2], int(sys.argv[3]) / 1000
+LOSS = float(sys.argv[4]) / 100 if len(sys.argv) > 4 else 0
 
 
 def wire(interface):
@@ -22,6 +25,7 @@ def wire(interface):
 one, other = wire(ONE), wire(OTHER)
 across = {one: other, other: one}
 under_way = collections.deque()
+chance = random.Random(1)
 while True:
     now = time.monotonic()
     while under_way and under_way[0][0] <= now:
@@ -34,5 +38,5 @@ while True:
     for ready in select.select([one, other], [], [], wait)[0]:
         frame, (_, _, kind, *_) = ready.recvfrom(65536)
         # Not what it has sent itself.
-        if kind != socket.PACKET_OUTGOING and len(under_way) < FRAMES_MAX:
+        if kind != socket.PACKET_OUTGOING and len(under_way) < FRAMES_MAX and not (LOSS and chance.random() < LOSS):
             under_way.append((time.monotonic() + DELAY, across[ready], frame))

@@ -11,17 +11,24 @@ use smol::net::TcpStream;
 use smol::{LocalExecutor, Task};
 use yamux::{Config, Connection, Mode};
 
+use super::gather::Writes;
 use super::messages;
 use super::pump::pump;
+use super::stream::Stream;
 use crate::remote::gate::Admitted;
 use crate::remote::opening::{Answer, Name, Opening, Refusal, Service};
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
 
-/// Streams of one carrier at once: a browser opens six a page, a file manager some more.
-pub const STREAMS_MAX: usize = 16;
+/// Streams of one carrier at once, at the NAS; one more is reset.
+const STREAMS_MAX: usize = 16;
+/// Those that a device opens at once; more wait. A browser opens six a page, a file manager some more. The others are such as the
+/// device has done with and the service has not.
+pub const SEATS: usize = 12;
+/// The multiplexer breaks the whole carrier at its own limit, which nobody who waits reaches.
+const LIMIT: usize = 2 * STREAMS_MAX;
 /// What yamux may hold for one carrier: its least, 256 KiB a stream. Only a service that does not read lets it grow.
-const WINDOW_MAX: usize = STREAMS_MAX * 256 * 1024;
+const WINDOW_MAX: usize = LIMIT * 256 * 1024;
 /// Frames are cut to this: one TLS record each, and a short stream waits for no long one's megabyte.
 const FRAME_MAX: usize = 16 * 1024;
 /// For the first message on a stream.
@@ -75,7 +82,7 @@ impl Counter {
 pub fn config() -> Config {
     let mut config = Config::default();
     config
-        .set_max_num_streams(STREAMS_MAX)
+        .set_max_num_streams(LIMIT)
         .set_max_connection_receive_window(Some(WINDOW_MAX))
         .set_split_send_size(FRAME_MAX);
     config
@@ -88,13 +95,16 @@ pub(super) async fn serve(
     device: Admitted,
     counter: Rc<Counter>,
 ) {
-    let mut mux = Connection::new(stream, config(), Mode::Server);
+    let mut mux = Connection::new(Writes::new(stream), config(), Mode::Server);
     let mut open: Vec<Task<()>> = Vec::new();
     loop {
-        let next = poll_fn(|cx| mux.poll_next_inbound(cx));
+        let next = within(IDLE_MAX, poll_fn(|cx| mux.poll_next_inbound(cx))).await;
         open.retain(|task| !task.is_finished());
-        match within(IDLE_MAX, next).await {
+        match next {
+            // Its bytes and its window go with it.
+            Some(Some(Ok(stream))) if open.len() >= STREAMS_MAX => drop(stream),
             Some(Some(Ok(stream))) => {
+                let stream = Stream::new(stream, ());
                 let (device, counter) = (device.clone(), Rc::clone(&counter));
                 open.push(executor.spawn(async move {
                     if let Err(error) = converse(stream, &device, &counter).await {
@@ -110,7 +120,7 @@ pub(super) async fn serve(
     let _ = within(CONNECT_MAX, poll_fn(|cx| mux.poll_close(cx))).await;
 }
 
-async fn converse(mut stream: yamux::Stream, device: &Admitted, counter: &Counter) -> io::Result<()> {
+async fn converse(mut stream: Stream, device: &Admitted, counter: &Counter) -> io::Result<()> {
     let opening = within(OPENING_MAX, messages::receive::<Opening>(&mut stream)).await;
     match opening.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
         Ok(Opening::Service(name)) => serve_stream(stream, device, counter, &name).await,
@@ -126,13 +136,13 @@ async fn converse(mut stream: yamux::Stream, device: &Admitted, counter: &Counte
     }
 }
 
-async fn answer(mut stream: yamux::Stream, answer: &Answer) -> io::Result<()> {
+async fn answer(mut stream: Stream, answer: &Answer) -> io::Result<()> {
     messages::send(&mut stream, answer).await?;
     smol::io::AsyncWriteExt::close(&mut stream).await
 }
 
 async fn serve_stream(
-    mut stream: yamux::Stream,
+    mut stream: Stream,
     device: &Admitted,
     counter: &Counter,
     name: &Name,

@@ -22,6 +22,7 @@ use smol::stream::Stream as _;
 use smol::{LocalExecutor, Task};
 
 use super::carrier::{self, Call, Counter, Local};
+use super::gather::Reads;
 use super::relay::RelayStream;
 use super::visit::{self, Visit};
 use crate::pairing::record::DeviceId;
@@ -249,7 +250,7 @@ struct Hall {
 /// Who stands before the door.
 enum Guest {
     /// With TLS.
-    Device(Box<TlsStream<TcpStream>>),
+    Device(Box<TlsStream<Reads<TcpStream>>>),
     /// To pair.
     Visitor(TcpStream),
 }
@@ -332,7 +333,7 @@ impl Hall {
             if is_visit(first) {
                 return Ok(Guest::Visitor(tcp));
             }
-            self.acceptor.accept(tcp).await.map(|stream| Guest::Device(Box::new(stream)))
+            self.acceptor.accept(Reads::new(tcp)).await.map(|stream| Guest::Device(Box::new(stream)))
         };
         match within(HANDSHAKE_MAX, shake).await {
             Some(Ok(Guest::Device(stream))) => self.let_in(stream, from),

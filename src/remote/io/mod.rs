@@ -2,8 +2,10 @@
 
 pub mod carrier;
 pub mod door;
+pub mod gather;
 pub mod mdns;
 pub mod messages;
 pub mod pump;
 pub mod relay;
+pub mod stream;
 pub mod visit;

@@ -4,8 +4,10 @@ use std::io;
 
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
-/// Bytes that are under way in one direction: with yamux's windows the only memory that a busy stream takes.
-const CHUNK: usize = 16 * 1024;
+/// Bytes that are under way in one direction: with yamux's windows the only memory that a busy stream takes. The larger, the fewer
+/// calls of the kernel; most streams never fill the small one.
+const CHUNK: usize = 8 * 1024;
+const CHUNK_MAX: usize = 64 * 1024;
 
 /// Until both directions have ended.
 ///
@@ -30,6 +32,9 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
         }
         to.write_all(buffer.get(..n).unwrap_or_default()).await?;
         all += n as u64;
+        if n == buffer.len() && n < CHUNK_MAX {
+            buffer = vec![0; 2 * n];
+        }
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Unreached {
     #[error(transparent)]
     Ended(End),
     /// Another path was faster.
-    #[error("it took longer")]
+    #[error("nobody had answered there by then")]
     Slower,
     /// Not by any path.
     #[error("{}", each(.0))]

@@ -29,7 +29,7 @@ const BROWSE_MAX: Duration = Duration::from_millis(3500);
 /// Between the beginnings of two ways (RFC 8305, 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// A better way is looked for this long after the last time, and then after twice as long, up to [`LOOK_MAX`].
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// A NAS that does not answer on an open channel for this long may be reached by another way: the device has changed networks, say.
 const PATIENCE: Duration = Duration::from_secs(5);

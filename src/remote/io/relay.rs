@@ -32,7 +32,7 @@ const QUEUE_MAX: usize = 64 * 1024;
 /// For name, connection and login.
 const LOGIN_MAX: Duration = Duration::from_secs(15);
 /// Without carriers it stays open this long at the NAS: a device that comes back soon finds it.
-const LINGER: Duration = Duration::from_secs(30);
+const LINGER: Duration = Duration::from_secs(10);
 /// Packets that are handled before other tasks have their turn.
 const TURN: usize = 32;
 /// What waits to be published beside frames: knocks.

@@ -75,7 +75,7 @@ def settle(w):
     """No device is there any more, and the bulk connection is closed."""
     w.stop("forward")
     w.wait("the carriers are gone", lambda: not carriers(w), 60)
-    time.sleep(31)
+    time.sleep(11)
 
 
 @case(stays_online=True, back_within=1, more_kib=2048)
@@ -86,7 +86,7 @@ def paths(w):
     w.ip(w.net, f"route add {OUTSIDE}/32 via 198.51.100.1")
     yield
     w.call("PATCH", "/v1/cloud", {"mode": "relay"})
-    w.call("POST", "/v1/users", {"name": "anna"})
+    w.call("PUT", "/v1/users/anna", {})
     phone = Phone(w, w.net)
     told = phone.forward(w.net)
     goes(phone, told, "broker")
@@ -113,14 +113,17 @@ def paths(w):
                   "add table ip6 deaf; add chain ip6 deaf in { type filter hook input priority 0; }; add rule ip6 deaf in udp dport 5353 drop"))
     told = phone.forward(w.router)
     goes(phone, told, "broker")
-    if "does not say on this network" not in told["not"]["lan"]:
+    if "by then" not in told["not"]["lan"]:
         raise Failed(f"why not over the LAN: {told['not']}")
     run(*w.within(w.nas, "nft", "flush chain ip deaf in; flush chain ip6 deaf in"))
     home = w.wait("it goes over the LAN", lambda: phone.path() == "lan", 60)
     phone.fetch()
-    goes(phone, phone.forward(w.router), "lan")
+    # The next one may hear the broker first, if the NAS takes its time to answer on the LAN; it does not stay there.
+    phone.forward(w.router)
+    again = w.wait("it goes over the LAN again", lambda: phone.path() == "lan", 20)
+    phone.fetch()
     settle(w)
-    print(f"     paths: from broker to direct {moved:.1f} s after the router was asked, from a lost port to the broker {lost:.1f} s, to the LAN {home:.1f} s after it could be seen",
+    print(f"     paths: from broker to direct {moved:.1f} s after the router was asked, from a lost port to the broker {lost:.1f} s, to the LAN {home:.1f} s after it could be seen, and {again:.1f} s for the next",
           flush=True)
     yield 0
 
@@ -132,7 +135,7 @@ def paths_behind_two(w):
     house(w)
     upnpd(w, None)
     yield
-    w.call("POST", "/v1/users", {"name": "anna"})
+    w.call("PUT", "/v1/users/anna", {})
     w.wait("the router has answered", lambda: w.get("/v1/status")["remote"]["router"]["state"] != "trying", 20)
     phone = Phone(w, w.net)
     told = phone.forward(w.net)

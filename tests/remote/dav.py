@@ -139,11 +139,9 @@ class Trial:
         self.stored = house.where / "dav"
 
     def restart_broker(self):
-        """By its process id; it is away for a second."""
+        """While a piece is under way; it is away for a second."""
         time.sleep(0.3)
-        self.house.stop("broker")
-        time.sleep(1)
-        self.house.start_broker()
+        self.house.restart_broker()
 
     def each(self, what, one):
         """One after the other, and in the middle of the middle one the broker is restarted."""

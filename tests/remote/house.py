@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -102,9 +103,15 @@ class House(Programs):
     # ---- broker and agent ----
 
     def start_broker(self):
-        self.launch("broker", self.device, TOP / "scripts/broker", self.where / "broker", self.port, "--run",
+        again = 'while setpriv --pdeathsig KILL "$@"; [ -e "$0" ]; do sleep 1; done'
+        self.launch("broker", self.device, "bash", "-c", again, self.where, TOP / "scripts/broker", self.where / "broker", self.port, "--run",
                     environment={"MOORLINE_BROKER": f"localhost:{self.broker_at}"})
         self.wait_port(self.device, self.broker_at, self.port)
+
+    def restart_broker(self):
+        """Ends it by its process id; what has started it starts it again after a second. (A program that a thread starts ends with the thread.)"""
+        for pid in tree(self.pid("broker"))[1:]:
+            os.kill(pid, signal.SIGKILL)
 
     def start_agent(self):
         services = "".join(f'[[service]]\nname = "{name}"\naddress = "127.0.0.1:{port}"\n' for name, port in self.services.items())

@@ -89,6 +89,7 @@ impl Agent {
         if own.is_some_and(|ip| !picture.addresses.contains(&ip)) && picture.network.reach == Reach::Usable {
             // Nothing that is sent to the old address will arrive: no reason to wait for silence.
             self.session.handle_failed(now, Cause::AddressChanged, &mut self.random);
+            self.entrance.close_relay();
         }
         self.session.handle_network(now, picture.network, &mut self.random);
     }
@@ -312,10 +313,9 @@ impl Agent {
         let Ok(knock) = Knock::open(payload, &self.identity.id()) else { return };
         let standing = match notice::answer(self.vault.ledger(), &knock) {
             Answer::Tell(Standing::Paired, heard) if knock.say == Say::Carry => {
-                if let Some(device) = heard {
-                    self.seen.note(device, now.mono);
-                }
-                return self.carry(&knock.nonce);
+                let Some(device) = heard else { return };
+                self.seen.note(device, now.mono);
+                return self.carry(device, &knock.nonce);
             }
             Answer::Tell(standing, heard) => {
                 if let Some(device) = heard {

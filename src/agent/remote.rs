@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use smol::LocalExecutor;
 use smol::channel::Receiver;
@@ -17,6 +18,7 @@ use crate::health::tracker::cut;
 use crate::identity::KeyId;
 use crate::pairing::notice::Nonce;
 use crate::pairing::plan;
+use crate::pairing::record::DeviceId;
 use crate::pairing::record::Label;
 use crate::random::Random;
 use crate::remote::channel;
@@ -39,6 +41,11 @@ use crate::units::Mono;
 /// Names that all devices together may give themselves in a day; two fifths of them in a row.
 pub(super) const RENAMES_A_DAY: u32 = 50;
 
+/// Carriers through the broker that are remembered.
+const CARRIED_MAX: usize = 64;
+/// After a failed login nobody makes the agent try another for so long.
+const LOGIN_PAUSE: Duration = Duration::from_secs(2);
+
 /// The door, if one is configured and could be opened.
 pub(super) struct Entrance {
     executor: Rc<LocalExecutor<'static>>,
@@ -46,6 +53,8 @@ pub(super) struct Entrance {
     door: Option<(Door, Pin<Box<Receiver<Call>>>)>,
     /// The connection to the broker that carries bulk, while there is one.
     relay: Option<Relay>,
+    /// The last carriers that were asked for through the broker: none of them is opened twice, whoever repeats the question.
+    carried: heapless::Deque<Nonce, CARRIED_MAX>,
     /// Why there is none.
     failure: Option<String>,
     /// Says on the LAN where the door is. Without it, it has to be named.
@@ -76,6 +85,7 @@ impl Entrance {
             gate: Gate::default(),
             door: None,
             relay: None,
+            carried: heapless::Deque::new(),
             failure: None,
             announcer: None,
         };
@@ -126,29 +136,42 @@ impl Entrance {
     /// `Full`: too many are being opened.
     fn carry(
         &mut self,
+        (device, id): (DeviceId, &Nonce),
         topics: Topics,
         line: impl FnOnce() -> Option<(Endpoint, Overrides)>,
     ) -> Result<(), End> {
         let Some((door, _)) = &self.door else { return Err(End::Full) };
-        self.relay.take_if(|relay| relay.is_over());
-        if self.relay.as_ref().is_some_and(|relay| relay.has(&topics)) {
+        if self.relay.as_ref().is_some_and(|relay| relay.has(&topics))
+            || self.carried.iter().any(|other| other == id)
+        {
             return Ok(());
         }
+        if self.relay.as_ref().is_some_and(|relay| relay.failed_within(LOGIN_PAUSE)) {
+            return Err(End::Line);
+        }
+        self.relay.take_if(|relay| relay.is_over());
         let relay = match &self.relay {
             Some(relay) => relay.clone(),
             None => {
                 let (endpoint, overrides) = line().ok_or(End::Line)?;
-                let (relay, driver) = relay(endpoint, overrides, Side::Nas);
+                let (relay, driver) = relay(endpoint, overrides, Side::Nas, None);
                 self.executor.spawn(driver).detach();
                 self.relay.insert(relay).clone()
             }
         };
-        let taken = door.greet_relayed(async move { relay.carrier(topics, Side::Nas).await });
-        if taken { Ok(()) } else { Err(End::Full) }
+        if !door.greet_relayed(device, || relay.carrier(topics, Side::Nas)) {
+            return Err(End::Full);
+        }
+        if self.carried.is_full() {
+            self.carried.pop_front();
+        }
+        // There is room.
+        let _ = self.carried.push_back(*id);
+        Ok(())
     }
 
     /// Nothing is carried through the broker any more; the devices are told.
-    fn close_relay(&mut self) {
+    pub(super) fn close_relay(&mut self) {
         if let Some(relay) = self.relay.take() {
             relay.close();
         }
@@ -313,13 +336,14 @@ impl Agent {
     }
 
     /// A paired device asks for a carrier through the broker. What it is refused for is said in that carrier's own topic.
-    pub(super) fn carry(&mut self, id: &Nonce) {
+    pub(super) fn carry(&mut self, device: DeviceId, id: &Nonce) {
         let topics = self.session.topics().clone();
         let (incoming, outgoing) = topics.carrier(&carrier_name(id));
         let overrides = self.overrides();
         let (config, judged) = (&self.config, &self.judged);
         let line = || Some((super::endpoint(config, judged).ok()?, overrides));
-        let carried = self.entrance.carry(Topics { incoming, outgoing: outgoing.clone() }, line);
+        let carried =
+            self.entrance.carry((device, id), Topics { incoming, outgoing: outgoing.clone() }, line);
         if let Err(end) = carried {
             self.session.publish(outgoing, frame::refusal(end), false);
         }

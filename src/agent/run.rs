@@ -33,7 +33,7 @@ const CLOCK_EVERY: Duration = Duration::from_secs(60);
 /// For devices that come through the broker to be told that the agent ends.
 const RELAY_MAX: Duration = Duration::from_millis(300);
 /// Longest good-bye. With what comes before it the agent ends within two seconds.
-const GOODBYE_MAX: Duration = Duration::from_millis(1000);
+const GOODBYE_MAX: Duration = Duration::from_millis(800);
 
 /// What the loop waits for.
 enum Event {

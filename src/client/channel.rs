@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures_rustls::TlsConnector;
 use rustls::ClientConfig;
-use smol::channel::{Receiver, Sender};
+use smol::channel::{Receiver, Sender, WeakSender};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 use smol::net::TcpStream;
 use smol::stream::Stream as _;
@@ -210,19 +210,50 @@ impl Driving {
     }
 }
 
+/// A channel that is not kept open by it.
+pub(super) struct Weak {
+    wanted: WeakSender<Sender<yamux::Stream>>,
+    seats: Arc<Semaphore>,
+}
+
+impl Weak {
+    /// The channel, if anybody still has it.
+    pub(super) fn upgrade(&self) -> Option<Channel> {
+        Some(Channel { wanted: self.wanted.upgrade()?, seats: Arc::clone(&self.seats) })
+    }
+}
+
 impl Channel {
     /// Whether both are the same connection.
     pub fn is_same(&self, other: &Self) -> bool {
         self.wanted.same_channel(&other.wanted)
     }
 
-    /// A stream to the service `name`.
+    /// Whether it has not broken.
+    pub fn is_open(&self) -> bool {
+        !self.wanted.is_closed()
+    }
+
+    /// The same, without keeping it open.
+    pub(super) fn weak(&self) -> Weak {
+        Weak { wanted: self.wanted.downgrade(), seats: Arc::clone(&self.seats) }
+    }
+
+    /// A stream to the service `name`, when there is a seat for one.
     ///
     /// # Errors
     /// [`Unreached`].
     pub async fn open(&self, name: &str) -> Result<Stream, Unreached> {
+        self.open_within(name, ANSWER_MAX).await
+    }
+
+    /// As [`Self::open`], where the NAS has only so long to answer; for a seat is waited as long as it takes.
+    ///
+    /// # Errors
+    /// [`Unreached`].
+    pub async fn open_within(&self, name: &str, longest: Duration) -> Result<Stream, Unreached> {
         let name = heapless::String::try_from(name).map_err(|_| Refusal::NoSuchService)?;
-        match self.ask(&Opening::Service(name)).await? {
+        match self.ask(&Opening::Service(name), longest).await? {
             (stream, Answer::Open) => Ok(stream),
             (_, other) => Err(out_of_place(&other)),
         }
@@ -233,7 +264,7 @@ impl Channel {
     /// # Errors
     /// [`Unreached`].
     pub async fn services(&self) -> Result<Vec<Service>, Unreached> {
-        match self.ask(&Opening::Services).await?.1 {
+        match self.ask(&Opening::Services, ANSWER_MAX).await?.1 {
             Answer::Services(services) => Ok(services.into_iter().collect()),
             other => Err(out_of_place(&other)),
         }
@@ -244,7 +275,7 @@ impl Channel {
     /// # Errors
     /// [`Unreached`].
     pub async fn status(&self) -> Result<Health, Unreached> {
-        match self.ask(&Opening::Status).await?.1 {
+        match self.ask(&Opening::Status, ANSWER_MAX).await?.1 {
             Answer::Status(health) => Ok(health),
             other => Err(out_of_place(&other)),
         }
@@ -255,7 +286,7 @@ impl Channel {
     /// # Errors
     /// [`Unreached`].
     pub async fn paths(&self) -> Result<Paths, Unreached> {
-        match self.ask(&Opening::Paths).await?.1 {
+        match self.ask(&Opening::Paths, ANSWER_MAX).await?.1 {
             Answer::Paths(paths) => Ok(paths),
             other => Err(out_of_place(&other)),
         }
@@ -278,13 +309,13 @@ impl Channel {
     }
 
     async fn done(&self, opening: &Opening) -> Result<(), Unreached> {
-        match self.ask(opening).await?.1 {
+        match self.ask(opening, ANSWER_MAX).await?.1 {
             Answer::Done => Ok(()),
             other => Err(out_of_place(&other)),
         }
     }
 
-    async fn ask(&self, opening: &Opening) -> Result<(Stream, Answer), Unreached> {
+    async fn ask(&self, opening: &Opening, longest: Duration) -> Result<(Stream, Answer), Unreached> {
         let seat = self.seats.acquire_arc().await;
         let (wish, stream) = smol::channel::bounded(1);
         let asked = async {
@@ -294,7 +325,7 @@ impl Channel {
             let answer = messages::receive(&mut stream).await.map_err(|_| Unreached::Broken)?;
             Ok((stream, answer))
         };
-        within(ANSWER_MAX, asked).await.unwrap_or(Err(Unreached::Broken))
+        within(longest, asked).await.unwrap_or(Err(Unreached::Broken))
     }
 }
 

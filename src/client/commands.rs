@@ -241,7 +241,7 @@ async fn converse(
     random: &mut dyn Random,
     keep: &mut dyn FnMut(&Exchange<'_>) -> Result<(), Failure>,
 ) -> Result<Outcome, Failure> {
-    let mut link = Link::open(endpoint(broker, typed_login(line)?)?, Overrides::default(), random)
+    let mut link = Link::open(endpoint(broker, typed_login(line)?)?, Overrides::default(), None, random)
         .await
         .map_err(Failure::Broker)?;
     // The NAS is not known yet; the mailbox's topics do not have its id.
@@ -363,7 +363,7 @@ async fn knock(
 
 async fn connected(pairing: &Pairing, random: &mut dyn Random) -> Result<Link, Failure> {
     let endpoint = endpoint(&pairing.broker, pairing.login.clone())?;
-    let mut link = Link::open(endpoint, Overrides::default(), random).await.map_err(Failure::Broker)?;
+    let mut link = Link::open(endpoint, Overrides::default(), None, random).await.map_err(Failure::Broker)?;
     let identity = Identity::from_pkcs8(&pairing.key).map_err(said)?;
     let topics = topics(&pairing.broker.prefix, &pairing.nas)?;
     link.subscribe(&topics.notice(&identity.id())).await.map_err(Failure::Broker)?;
@@ -552,9 +552,8 @@ async fn forwarded(
     };
     let tell = |error: &Unreached| eprintln!("moorline-client: a connection was not carried: {error}");
     let forwarding = forward(Rc::clone(&way), listener, service.to_owned(), tell);
-    let (done, ()) = smol::future::zip(forwarding, tell_path).await;
-    done.map_err(said)?;
-    Ok(String::new())
+    let (never, ()) = smol::future::zip(forwarding, tell_path).await;
+    match never {}
 }
 
 /// Prints a line while other things go on: that nobody reads it (any more) does not end them.

@@ -12,10 +12,11 @@ use crate::pairing::handshake;
 use crate::pairing::notice::{Knock, Nonce, Say};
 use crate::random;
 use crate::remote::io::relay::{Relay, RelayStream, Topics, relay};
-use crate::remote::relay::frame::End;
+use crate::remote::relay::frame::{End, refusal};
 use crate::remote::relay::pipe::Side;
 use crate::session::io::Endpoint;
 use crate::session::io::dns::Overrides;
+use crate::session::packet::Will;
 use crate::session::topics::{self, carrier_name};
 use crate::sys::clock::within;
 use crate::sys::random::System;
@@ -44,9 +45,13 @@ pub struct Meeting {
 /// # Errors
 /// [`Unreached`].
 pub async fn connect(meeting: Meeting, tls: Arc<ClientConfig>) -> Result<(Channel, Driver), Unreached> {
-    let (relay, line) = relay(meeting.endpoint.clone(), Overrides::default(), Side::Device);
+    let id: Nonce = random::bytes(&mut System::new());
+    let (up, down) = meeting.topics.carrier(&carrier_name(&id));
+    // A device that is killed or loses its network says nothing more: the broker says it.
+    let will = Will { topic: up.clone(), payload: refusal(End::Gone), delay_s: 0 };
+    let (relay, line) = relay(meeting.endpoint.clone(), Overrides::default(), Side::Device, Some(will));
     let opening = async {
-        let stream = carrier(&meeting, &relay).await?;
+        let stream = carrier(&meeting, &relay, id, Topics { incoming: down, outgoing: up }).await?;
         shake(Box::new(stream), "the broker", tls).await
     };
     let (opened, line) = alongside(Box::pin(line), opening).await;
@@ -60,11 +65,13 @@ pub async fn connect(meeting: Meeting, tls: Arc<ClientConfig>) -> Result<(Channe
     }
 }
 
-async fn carrier(meeting: &Meeting, relay: &Relay) -> Result<RelayStream, Unreached> {
-    let id: Nonce = random::bytes(&mut System::new());
-    let (up, down) = meeting.topics.carrier(&carrier_name(&id));
+async fn carrier(
+    meeting: &Meeting,
+    relay: &Relay,
+    id: Nonce,
+    topics: Topics,
+) -> Result<RelayStream, Unreached> {
     // The NAS's answer has somewhere to go before it is asked.
-    let topics = Topics { incoming: down, outgoing: up };
     let stream = relay.carrier(topics, Side::Device).await.map_err(Unreached::Ended)?;
     let knock = handshake::encode(&Knock::new(&meeting.identity, &meeting.nas, Say::Carry, id));
     let knocking = async {

@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use smol::lock::Mutex;
 use smol::{LocalExecutor, Task};
 
-use super::channel::{Channel, Driver, Stream, Unreached, connect};
+use super::channel::{self, Channel, Driver, Stream, Unreached, connect};
 use super::relay::{self, Meeting};
 use crate::identity::KeyId;
 use crate::remote::io::door::Origin;
@@ -167,7 +167,7 @@ impl Way {
         self.take(&channel, path, why).await;
         *held = Some(Held { channel: channel.clone(), path, driver });
         if path > self.best() {
-            self.executor.spawn(look_for_better(Rc::downgrade(self), channel.clone())).detach();
+            self.executor.spawn(look_for_better(Rc::downgrade(self), channel.weak())).detach();
         }
         Ok(channel)
     }
@@ -199,7 +199,7 @@ impl Way {
     /// [`Unreached`].
     pub async fn open(self: &Rc<Self>, service: &str) -> Result<(Stream, Channel), Unreached> {
         let first = self.channel(None).await?;
-        match within(PATIENCE, first.open(service)).await.unwrap_or(Err(Unreached::Broken)) {
+        match first.open_within(service, PATIENCE).await {
             Err(Unreached::Broken) => {
                 let next = self.channel(Some(&first)).await?;
                 Ok((next.open(service).await?, next))
@@ -282,13 +282,13 @@ async fn race(attempts: Vec<Attempt<'_>>, why: &mut Why) -> Option<(Path, (Chann
     won
 }
 
-/// Until a better path than that of `channel` carries, or another channel has taken its place.
-async fn look_for_better(way: Weak<Way>, channel: Channel) {
+/// Until a better path than that of `from` carries, or another channel has taken its place.
+async fn look_for_better(way: Weak<Way>, from: channel::Weak) {
     let mut pause = LOOK;
     loop {
         smol::Timer::after(pause).await;
         pause = (pause * 2).min(LOOK_MAX);
-        let Some(way) = way.upgrade() else { return };
+        let (Some(way), Some(channel)) = (way.upgrade(), from.upgrade()) else { return };
         let path = match way.held.lock().await.as_ref() {
             Some(held) if held.channel.is_same(&channel) => held.path,
             _ => return,
@@ -307,7 +307,7 @@ async fn look_for_better(way: Weak<Way>, channel: Channel) {
             worse.driver.detach();
         }
         if path > way.best() {
-            way.executor.spawn(look_for_better(Rc::downgrade(&way), better)).detach();
+            way.executor.spawn(look_for_better(Rc::downgrade(&way), better.weak())).detach();
         }
         return;
     }

@@ -13,7 +13,7 @@ use yamux::{Config, Connection, Mode};
 
 use super::gather::Writes;
 use super::messages;
-use super::pump::pump;
+use super::pump::pump_program;
 use super::stream::Stream;
 use crate::remote::gate::Admitted;
 use crate::remote::opening::{Answer, Name, Opening, Refusal, Service};
@@ -155,7 +155,8 @@ async fn serve_stream(
     };
     let _ = local.set_nodelay(true);
     messages::send(&mut stream, &Answer::Open).await?;
-    pump(stream, local).await.map(drop)
+    // A carrier that breaks drops this future.
+    pump_program(local, stream, || true).await
 }
 
 async fn services(

@@ -43,6 +43,10 @@ const HANDSHAKES_MAX: usize = 16;
 const HANDSHAKES_EACH: usize = 4;
 /// Handshakes at once through the broker: whoever has its account can repeat what a device once said.
 const HANDSHAKES_BROKER: usize = 4;
+/// Of these in the name of one device.
+const HANDSHAKES_BROKER_EACH: usize = 2;
+/// For whoever asked for a carrier through the broker to say his first word in it.
+const FIRST_WORD_MAX: Duration = Duration::from_secs(5);
 /// Visits at once, of those who want to pair: they may take longer than a handshake, and never all its places.
 const VISITS_MAX: usize = 6;
 /// For a handshake, or for a visitor to say that it is one.
@@ -147,6 +151,7 @@ impl Door {
             open: Rc::clone(&open),
             counters: Rc::clone(&counters),
             greeting: RefCell::default(),
+            relayed: RefCell::default(),
             visits,
             visitors: Cell::new(0),
         });
@@ -160,20 +165,30 @@ impl Door {
         self.port
     }
 
-    /// Greets a device that comes through the broker, when its carrier is there. `false`: too many do at once.
-    pub fn greet_relayed(&self, opening: impl Future<Output = Result<RelayStream, End>> + 'static) -> bool {
+    /// Greets somebody who comes through the broker in the name of `device`, when his carrier is there. `false`: too many do at once, and
+    /// `open` is not asked for a carrier.
+    pub fn greet_relayed<F>(&self, device: DeviceId, open: impl FnOnce() -> F) -> bool
+    where
+        F: Future<Output = Result<RelayStream, End>> + 'static,
+    {
         let hall = Rc::clone(&self.hall);
-        if hall.greeting_from(Origin::Broker) >= HANDSHAKES_BROKER {
+        let mut relayed = self.hall.relayed.borrow_mut();
+        let same = relayed.iter().filter(|other| **other == device).count();
+        if relayed.len() >= HANDSHAKES_BROKER || same >= HANDSHAKES_BROKER_EACH {
             return false;
         }
-        hall.greeting.borrow_mut().push(Origin::Broker);
+        relayed.push(device);
+        let opening = open();
         let greet = async move {
             let greeted = match opening.await {
                 Ok(stream) => hall.greet(stream).await,
                 Err(_) => Greeted::Refused,
             };
             hall.count(greeted);
-            hall.greeted(Origin::Broker);
+            let mut relayed = hall.relayed.borrow_mut();
+            if let Some(at) = relayed.iter().position(|other| *other == device) {
+                relayed.swap_remove(at);
+            }
         };
         self.hall.executor.spawn(greet).detach();
         true
@@ -242,6 +257,8 @@ struct Hall {
     counters: Rc<Counters>,
     /// Who is at a handshake, or visits.
     greeting: RefCell<Vec<Origin>>,
+    /// In whose names somebody is at a handshake through the broker.
+    relayed: RefCell<Vec<DeviceId>>,
     visits: Sender<Visit>,
     /// How many visit.
     visitors: Cell<usize>,
@@ -356,6 +373,10 @@ impl Hall {
 
     /// A handshake over what the broker carries.
     async fn greet(&self, stream: RelayStream) -> Greeted {
+        // A device that has found another way says nothing any more.
+        if !matches!(within(FIRST_WORD_MAX, stream.heard()).await, Some(Ok(()))) {
+            return Greeted::Refused;
+        }
         match within(HANDSHAKE_MAX, self.acceptor.accept(stream)).await {
             Some(Ok(stream)) => self.let_in(Box::new(stream), Origin::Broker),
             Some(Err(_)) | None => Greeted::Refused,

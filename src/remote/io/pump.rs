@@ -2,7 +2,10 @@
 
 use std::io;
 
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use smol::net::TcpStream;
 
 /// Bytes that are under way in one direction: with yamux's windows the only memory that a busy stream takes. The larger, the fewer
 /// calls of the kernel; most streams never fill the small one.
@@ -19,6 +22,26 @@ pub async fn pump(
 ) -> io::Result<(u64, u64)> {
     let ((one_in, one_out), (other_in, other_out)) = (split(one), split(other));
     smol::future::try_zip(copy(one_in, other_out), copy(other_in, one_out)).await
+}
+
+/// As [`pump`], where one end is a program: if it is cut off, or the stream breaks, the program sees a reset. An end would look as if
+/// everything had come. `is_whole` is asked at the end: whether what the stream ended by was no loss.
+///
+/// # Errors
+/// As [`pump`].
+pub async fn pump_program(
+    program: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    is_whole: impl FnOnce() -> bool,
+) -> io::Result<()> {
+    let socket = program.clone();
+    // SO_LINGER without time, socket(7): closing it resets it, also when this future is dropped.
+    let _ = setsockopt(&socket, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
+    pump(program, stream).await?;
+    if is_whole() {
+        let _ = setsockopt(&socket, sockopt::Linger, &linger { l_onoff: 0, l_linger: 0 });
+    }
+    Ok(())
 }
 
 async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<u64> {

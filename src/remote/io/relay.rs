@@ -19,7 +19,7 @@ use crate::session::cause::Cause;
 use crate::session::io::Endpoint;
 use crate::session::io::dns::Overrides;
 use crate::session::io::link::Link;
-use crate::session::packet::{Inbound, Outbound};
+use crate::session::packet::{Inbound, Outbound, Will};
 use crate::session::topics::Topic;
 use crate::sys::clock;
 use crate::sys::random::System;
@@ -31,6 +31,8 @@ const SPARE: usize = 2 * 1024 * 1024;
 const QUEUE_MAX: usize = 64 * 1024;
 /// For name, connection and login.
 const LOGIN_MAX: Duration = Duration::from_secs(15);
+/// For the broker to answer on the open connection.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Without carriers it stays open this long at the NAS: a device that comes back soon finds it.
 const LINGER: Duration = Duration::from_secs(10);
 /// Packets that are handled before other tasks have their turn.
@@ -150,7 +152,7 @@ impl AsyncWrite for RelayStream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.borrow_mut().pipe.close();
+        self.shared.borrow_mut().pipe.close(clock::mono());
         self.bell.ring();
         Poll::Ready(Ok(()))
     }
@@ -179,8 +181,8 @@ pub struct Topics {
 enum State {
     /// Its topic is to be asked for.
     Wanted(Sender<Result<RelayStream, End>>),
-    /// The broker was asked, in the packet with this id.
-    Asked(u16, Sender<Result<RelayStream, End>>),
+    /// The broker was asked, in the packet with this id, then.
+    Asked(u16, Mono, Sender<Result<RelayStream, End>>),
     Open(Rc<RefCell<Shared>>),
 }
 
@@ -203,6 +205,8 @@ struct Hub {
     closing: bool,
     /// Why it is over.
     over: Option<Cause>,
+    /// When the login failed, if it did.
+    failed: Option<Mono>,
 }
 
 /// The connection, as long as it is needed. Clones share it.
@@ -213,7 +217,14 @@ pub struct Relay {
 }
 
 /// A connection of one end, which is closed after the last carrier, and what drives it: to be polled until it is done.
-pub fn relay(endpoint: Endpoint, overrides: Overrides, side: Side) -> (Relay, impl Future<Output = ()>) {
+///
+/// `will`: what the broker says for a device that breaks off without a word.
+pub fn relay(
+    endpoint: Endpoint,
+    overrides: Overrides,
+    side: Side,
+    will: Option<Will>,
+) -> (Relay, impl Future<Output = ()>) {
     let hub = Hub {
         entries: Vec::new(),
         leaving: Vec::new(),
@@ -224,9 +235,10 @@ pub fn relay(endpoint: Endpoint, overrides: Overrides, side: Side) -> (Relay, im
         linger: if side == Side::Nas { LINGER } else { Duration::ZERO },
         closing: false,
         over: None,
+        failed: None,
     };
     let relay = Relay { hub: Rc::new(RefCell::new(hub)), bell: Rc::default() };
-    (relay.clone(), relay.run(endpoint, overrides))
+    (relay.clone(), relay.run(endpoint, overrides, will))
 }
 
 impl Relay {
@@ -234,14 +246,18 @@ impl Relay {
     ///
     /// # Errors
     /// `Line`: the broker cannot be used, or does not give the topic.
-    pub async fn carrier(&self, topics: Topics, side: Side) -> Result<RelayStream, End> {
-        if self.is_over() {
-            return Err(End::Line);
-        }
+    pub fn carrier(
+        &self,
+        topics: Topics,
+        side: Side,
+    ) -> impl Future<Output = Result<RelayStream, End>> + use<> {
         let (seat, opened) = smol::channel::bounded(1);
-        self.hub.borrow_mut().entries.push(Entry { topics, side, state: State::Wanted(seat) });
-        self.bell.ring();
-        opened.recv().await.unwrap_or(Err(End::Line))
+        // At once, and not when the future is polled: whoever asks again sees it.
+        if !self.is_over() {
+            self.hub.borrow_mut().entries.push(Entry { topics, side, state: State::Wanted(seat) });
+            self.bell.ring();
+        }
+        async move { opened.recv().await.unwrap_or(Err(End::Line)) }
     }
 
     /// Whether there is a carrier with these topics.
@@ -271,6 +287,11 @@ impl Relay {
         hub.over.is_some() || hub.closing
     }
 
+    /// Whether the broker could not be used, that lately.
+    pub fn failed_within(&self, span: Duration) -> bool {
+        self.hub.borrow().failed.is_some_and(|at| clock::mono().since(at) < span)
+    }
+
     /// Until it is closed or broken.
     pub async fn closed(&self) {
         while self.hub.borrow().over.is_none() {
@@ -283,14 +304,15 @@ impl Relay {
         self.hub.borrow().over.clone()
     }
 
-    async fn run(self, endpoint: Endpoint, overrides: Overrides) {
+    async fn run(self, endpoint: Endpoint, overrides: Overrides, will: Option<Will>) {
         let mut random = System::new();
-        let opening = Link::open(endpoint, overrides, &mut random);
+        let opening = Link::open(endpoint, overrides, will, &mut random);
         let cause = match clock::within(LOGIN_MAX, opening).await.unwrap_or(Err(Cause::Silent)) {
             Ok(mut link) => {
                 let payload_max = link.payload_max();
                 let carried = self.carry(&mut link, payload_max).await;
                 if carried == Cause::Requested {
+                    self.hub.borrow_mut().closing = true;
                     link.close().await;
                 } else {
                     log::info!("remote: the connection that carries through the broker is lost: {carried}");
@@ -299,6 +321,7 @@ impl Relay {
             }
             Err(cause) => {
                 log::warn!("remote: nothing can be carried through the broker: {cause}");
+                self.hub.borrow_mut().failed = Some(clock::mono());
                 cause
             }
         };
@@ -306,7 +329,7 @@ impl Relay {
         hub.over = Some(cause);
         for entry in hub.entries.drain(..) {
             match entry.state {
-                State::Wanted(seat) | State::Asked(_, seat) => drop(seat.try_send(Err(End::Line))),
+                State::Wanted(seat) | State::Asked(_, _, seat) => drop(seat.try_send(Err(End::Line))),
                 State::Open(shared) => {
                     let mut shared = shared.borrow_mut();
                     shared.pipe.abort(End::Line);
@@ -325,17 +348,23 @@ impl Relay {
                 let now = clock::mono();
                 let mut hub = self.hub.borrow_mut();
                 hub.handle_time(now);
+                if hub.is_stuck(now) {
+                    return Poll::Ready(Cause::Silent);
+                }
                 let sent = hub.send(now, link);
+                let was_full = link.queued() >= QUEUE_MAX;
+                // It writes first: what has made room is seen here, and nobody else tells.
                 let packet = link.poll_packet(cx);
+                let is_full = link.queued() >= QUEUE_MAX;
                 match packet {
                     Poll::Ready(Ok(packet)) => hub.handle_packet(now, packet, payload_max, &self.bell),
                     Poll::Ready(Err(cause)) => return Poll::Ready(cause),
-                    Poll::Pending if sent => {}
+                    Poll::Pending if sent || was_full && !is_full => {}
                     Poll::Pending => {
                         if hub.is_done(now) && link.queued() == 0 {
                             return Poll::Ready(Cause::Requested);
                         }
-                        let at = hub.poll_timeout();
+                        let at = hub.poll_timeout(now, is_full);
                         if armed != at {
                             armed = at;
                             timer = at.map_or_else(Timer::never, |at| Timer::after(at.since(now)));
@@ -362,7 +391,7 @@ impl Hub {
         let (closing, spare, leaving) = (self.closing, &mut self.spare, &mut self.leaving);
         self.entries.retain(|entry| {
             let stays = match &entry.state {
-                State::Wanted(seat) | State::Asked(_, seat) => !closing && !seat.is_closed(),
+                State::Wanted(seat) | State::Asked(_, _, seat) => !closing && !seat.is_closed(),
                 State::Open(shared) => {
                     let mut shared = shared.borrow_mut();
                     if closing {
@@ -401,7 +430,7 @@ impl Hub {
             if let State::Wanted(seat) = &entry.state {
                 let id = id();
                 link.send(&Outbound::Subscribe { id, filters: vec![entry.topics.incoming.clone()] });
-                entry.state = State::Asked(id, seat.clone());
+                entry.state = State::Asked(id, now, seat.clone());
                 sent = true;
             }
         }
@@ -411,9 +440,11 @@ impl Hub {
         }
         loop {
             let mut more = false;
-            for entry in &mut self.entries {
+            for entry in &self.entries {
                 let State::Open(shared) = &entry.state else { continue };
                 if link.queued() >= QUEUE_MAX {
+                    // The next one begins.
+                    self.entries.rotate_left(1);
                     return sent;
                 }
                 let mut shared = shared.borrow_mut();
@@ -440,14 +471,17 @@ impl Hub {
                 }
             }
             Inbound::Subscribed { id, refused } => {
-                let asked = |e: &&mut Entry| matches!(e.state, State::Asked(of, _) if of == id);
-                let Some(entry) = self.entries.iter_mut().find(asked) else { return };
-                let State::Asked(_, seat) = &entry.state else { return };
+                let asked = |e: &Entry| matches!(e.state, State::Asked(of, ..) if of == id);
+                let Some(at) = self.entries.iter().position(asked) else { return };
                 if let Some(code) = refused {
+                    // Its seat is dropped with it.
+                    let entry = self.entries.swap_remove(at);
                     log::warn!("remote: the broker does not give {}: {code:#04x}", entry.topics.incoming);
-                    let _ = seat.try_send(Err(End::Line));
+                    self.idle_since = now;
                     return;
                 }
+                let Some(entry) = self.entries.get_mut(at) else { return };
+                let State::Asked(_, _, seat) = &entry.state else { return };
                 let pipe = Pipe::new(entry.side, now, payload_max);
                 let shared = Rc::new(RefCell::new(Shared { pipe, reader: None, writer: None, hearer: None }));
                 let stream = RelayStream { shared: Rc::clone(&shared), bell: Rc::clone(bell) };
@@ -460,15 +494,24 @@ impl Hub {
         }
     }
 
-    fn poll_timeout(&self) -> Option<Mono> {
+    /// `is_full`: nothing can be said now, so only what ends counts; room is waited for elsewhere.
+    fn poll_timeout(&self, now: Mono, is_full: bool) -> Option<Mono> {
         if self.entries.is_empty() {
-            return Some(self.idle_since.after(self.linger.max(Duration::from_millis(1))));
+            return Some(self.idle_since.after(self.linger)).filter(|_| !self.is_done(now));
         }
         let timeout = |entry: &Entry| match &entry.state {
+            State::Open(shared) if is_full => shared.borrow().pipe.poll_deadline(),
             State::Open(shared) => shared.borrow().pipe.poll_timeout(),
-            State::Wanted(_) | State::Asked(..) => None,
+            State::Asked(_, since, _) => Some(since.after(ANSWER_MAX)),
+            State::Wanted(_) => None,
         };
         self.entries.iter().filter_map(timeout).min()
+    }
+
+    /// Whether the broker has not answered for too long: then the line is dead, and everything on it.
+    fn is_stuck(&self, now: Mono) -> bool {
+        let late = |e: &Entry| matches!(e.state, State::Asked(_, since, _) if now >= since.after(ANSWER_MAX));
+        self.entries.iter().any(late)
     }
 
     fn is_done(&self, now: Mono) -> bool {

@@ -40,7 +40,8 @@ pub struct Pipe {
     bytes_max: usize,
     // What goes out.
     outbox: VecDeque<u8>,
-    closing: bool,
+    /// Since when it is to end.
+    closing: Option<Mono>,
     sequence: u32,
     sent: u64,
     acknowledged: u64,
@@ -71,7 +72,7 @@ impl Pipe {
         Self {
             bytes_max: BYTES_MAX.min(message_max.saturating_sub(super::frame::HEAD)).max(1),
             outbox: VecDeque::new(),
-            closing: false,
+            closing: None,
             sequence: 0,
             sent: 0,
             acknowledged: 0,
@@ -105,7 +106,7 @@ impl Pipe {
 
     /// Whether [`Pipe::close`] was called.
     pub const fn is_closing(&self) -> bool {
-        self.closing
+        self.closing.is_some()
     }
 
     /// Whether the other end has said anything.
@@ -120,7 +121,7 @@ impl Pipe {
 
     /// Takes bytes to send; how many. None: there is no room now, or it has ended.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.end.is_some() || self.closing {
+        if self.end.is_some() || self.closing.is_some() {
             return 0;
         }
         let n = bytes.len().min(OUTBOX_MAX.saturating_sub(self.outbox.len()));
@@ -130,7 +131,7 @@ impl Pipe {
 
     /// Whether [`Pipe::write`] would take any.
     pub fn has_room(&self) -> bool {
-        self.end.is_none() && !self.closing && self.outbox.len() < OUTBOX_MAX
+        self.end.is_none() && self.closing.is_none() && self.outbox.len() < OUTBOX_MAX
     }
 
     /// Gives bytes that came; how many. None: nothing is there now, or ever again.
@@ -159,8 +160,8 @@ impl Pipe {
     }
 
     /// Ends it when everything is sent.
-    pub fn close(&mut self) {
-        self.closing = true;
+    pub fn close(&mut self, now: Mono) {
+        self.closing = self.closing.or(Some(now));
     }
 
     /// Ends it now. The other end is told, unless it is the one that cannot be reached.
@@ -241,7 +242,7 @@ impl Pipe {
 
     /// The next message to send, if there is one.
     pub fn poll_frame(&mut self, now: Mono) -> Option<Vec<u8>> {
-        if self.end.is_none() && self.closing && self.outbox.is_empty() {
+        if self.end.is_none() && self.closing.is_some() && self.outbox.is_empty() {
             self.end = Some(End::Done);
         }
         if let Some(end) = self.end {
@@ -285,21 +286,24 @@ impl Pipe {
         Frame { sequence, received: self.received, credit, body }.encode()
     }
 
-    /// When [`Pipe::handle_timeout`] has something to do, or [`Pipe::poll_frame`] something to say.
-    pub fn poll_timeout(&self) -> Option<Mono> {
-        if self.end.is_some() {
-            return None;
-        }
+    /// When [`Pipe::handle_timeout`] has something to do.
+    pub fn poll_deadline(&self) -> Option<Mono> {
         let lost = (self.sent > self.acknowledged).then(|| self.unacknowledged_since.after(LOST_AFTER));
+        let closed = self.closing.map(|since| since.after(LOST_AFTER));
+        let all = [lost, closed, Some(self.heard.after(SILENT_AFTER))];
+        all.into_iter().flatten().min().filter(|_| self.end.is_none())
+    }
+
+    /// When it is time for that, or [`Pipe::poll_frame`] has something to say.
+    pub fn poll_timeout(&self) -> Option<Mono> {
         let owed = (self.received > self.told_received).then(|| self.owed_since.after(ACKNOWLEDGE_AFTER));
-        let always = [self.heard.after(SILENT_AFTER), self.spoke.after(WORD_EVERY)];
-        [lost, owed].into_iter().flatten().chain(always).min()
+        let all = [self.poll_deadline(), owed, Some(self.spoke.after(WORD_EVERY))];
+        all.into_iter().flatten().min().filter(|_| self.end.is_none())
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Mono) {
-        let lost = self.sent > self.acknowledged && now >= self.unacknowledged_since.after(LOST_AFTER);
-        if lost || now >= self.heard.after(SILENT_AFTER) {
+        if self.poll_deadline().is_some_and(|at| at <= now) {
             self.abort(End::Silent);
         }
     }
@@ -374,7 +378,7 @@ mod tests {
         pair.settle();
         assert_eq!(pair.read(1), b"and you");
         pair.ends[0].write(b"last");
-        pair.ends[0].close();
+        pair.ends[0].close(ms(0));
         pair.settle();
         assert_eq!(pair.read(1), b"last");
         assert_eq!((pair.ends[0].end(), pair.ends[1].end()), (Some(End::Done), Some(End::Done)));

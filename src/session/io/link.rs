@@ -10,7 +10,7 @@ use super::dns::Overrides;
 use super::{Endpoint, Report, Transport};
 use crate::random::Random;
 use crate::session::cause::{Cause, UNSUPPORTED_VERSION};
-use crate::session::packet::{ClientId, Inbound, Level, Outbound, PAYLOAD_MAX, fresh_client_id};
+use crate::session::packet::{ClientId, Inbound, Level, Outbound, PAYLOAD_MAX, Will, fresh_client_id};
 use crate::session::race;
 use crate::session::topics::{TOPIC_MAX, Topic};
 use crate::sys::clock::within;
@@ -34,6 +34,7 @@ impl Link {
     pub async fn open(
         endpoint: Endpoint,
         overrides: Overrides,
+        will: Option<Will>,
         random: &mut dyn Random,
     ) -> Result<Self, Cause> {
         let mut transport = Transport::new(endpoint);
@@ -45,9 +46,9 @@ impl Link {
         };
         let client_id = fresh_client_id(random);
         let mut link = Self { transport, payload_max: PAYLOAD_MAX };
-        match link.log_in(addresses.clone(), Level::V5, client_id.clone()).await {
+        match link.log_in(addresses.clone(), Level::V5, client_id.clone(), will.clone()).await {
             Err(Cause::Rejected(UNSUPPORTED_VERSION) | Cause::Closed) => {
-                link.log_in(addresses, Level::V311, client_id).await?;
+                link.log_in(addresses, Level::V311, client_id, will).await?;
             }
             done => done?,
         }
@@ -59,6 +60,7 @@ impl Link {
         addresses: Vec<SocketAddr>,
         level: Level,
         client_id: ClientId,
+        will: Option<Will>,
     ) -> Result<(), Cause> {
         self.transport.dial(addresses);
         loop {
@@ -68,7 +70,7 @@ impl Link {
                 other => return Err(out_of_place(other)),
             }
         }
-        self.transport.send(&Outbound::Connect { level, client_id, keepalive_s: KEEPALIVE_S, will: None });
+        self.transport.send(&Outbound::Connect { level, client_id, keepalive_s: KEEPALIVE_S, will });
         match report(&mut self.transport).await? {
             Report::Packet(Inbound::Welcome(welcome)) => {
                 let packet = welcome.packet_max.and_then(|max| usize::try_from(max).ok());

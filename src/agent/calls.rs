@@ -11,6 +11,7 @@ use crate::control::route::{Ask, Execution, Personal, Raw, Refused, Scope, allow
 use crate::control::{metrics, qr};
 use crate::pairing::plan::{self, Issued, Planned, Refusal};
 use crate::pairing::record::{CloudSettings, DeviceId, DeviceState, UserName};
+use crate::remote::io::carrier;
 use crate::sys::keyfile;
 
 /// docs/openapi.json, without its blanks.
@@ -303,6 +304,7 @@ impl Agent {
             name: s.name.clone(),
             address: s.address.to_string(),
             users: s.users.clone(),
+            up: carrier::is_up(s.address),
         };
         api::Services { services: self.config.services.iter().map(view).collect() }
     }

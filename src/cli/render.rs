@@ -413,10 +413,17 @@ pub fn hardware(answer: &Value) -> String {
 
 /// `moorline services`.
 pub fn services(answer: &Value) -> String {
-    let mut rows = vec![heading(&["name", "address", "users"])];
+    let mut rows = vec![heading(&["name", "address", "now", "users"])];
     for s in list(answer, "services") {
         let users: Vec<&str> = list(s, "users").iter().filter_map(Value::as_str).collect();
-        rows.push(vec![text(s, "name").to_owned(), text(s, "address").to_owned(), users.join(" ")]);
+        let now =
+            if s.get("up").and_then(Value::as_bool).unwrap_or_default() { "runs" } else { "does not run" };
+        rows.push(vec![
+            text(s, "name").to_owned(),
+            text(s, "address").to_owned(),
+            now.to_owned(),
+            users.join(" "),
+        ]);
     }
     if rows.len() == 1 { "No service is configured.\n".to_owned() } else { table(&rows) }
 }

@@ -588,6 +588,8 @@ pub struct Service {
     pub address: String,
     /// Who may use it; `*`: everybody.
     pub users: Vec<String>,
+    /// Whether something listens there now.
+    pub up: bool,
 }
 
 /// `GET /v1/services`.

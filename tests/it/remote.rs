@@ -240,6 +240,9 @@ fn a_device_sees_its_own_services_and_hears_why_others_are_refused() {
         .filter(|(name, _)| *name != "web")
         .collect();
     assert_eq!(services, [("files", true), ("echo", true), ("down", false)], "not bert's");
+    let seen = house.lab.get("/v1/services")["services"].clone();
+    let up = |name: &str| seen.as_array().unwrap().iter().find(|s| s["name"] == name).unwrap()["up"].clone();
+    assert_eq!((up("files"), up("down"), up("berts")), (true.into(), false.into(), true.into()));
     let refused = house.client(&house.phone, &["forward", "berts"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("has no service"));

@@ -37,6 +37,8 @@ const OPENING_MAX: Duration = Duration::from_secs(10);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The same, where it is only asked whether it is there.
 const LOOK_MAX: Duration = Duration::from_millis(500);
+/// As [`LOOK_MAX`] where the agent's loop waits for it.
+const LOOK_NOW_MAX: Duration = Duration::from_millis(50);
 /// For the agent's loop to answer: longer than the slowest commit.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A carrier without streams is closed after this long; the device opens another when it needs one.
@@ -170,6 +172,12 @@ async fn services(
         let _ = found.push(Service { name: service.name.clone(), is_up });
     }
     found
+}
+
+/// Whether something listens at this address of the box now. The kernel knows at once; only a service whose queue is full takes the whole
+/// time.
+pub fn is_up(address: SocketAddr) -> bool {
+    std::net::TcpStream::connect_timeout(&address, LOOK_NOW_MAX).is_ok()
 }
 
 async fn ask(from: Admitted, opening: Opening, calls: &Sender<Call>) -> Answer {

@@ -3,7 +3,7 @@ from . import boot, clock, flash, hardware, job, link, mirror, powercut
 
 CASES = {
     "asleep": flash.asleep,
-    "flash-ext4": flash.cost("ext4", 1000),
+    "flash-ext4": flash.cost("ext4", 400),
     "cut-ubifs": powercut.cuts("ubifs", 12, 168),
     "cut-jffs2": powercut.cuts("jffs2", 9, 168),
     "cut-ext4": powercut.cuts("ext4", 9, 168),

@@ -17,7 +17,8 @@ def cost(kind, many):
     """A case: this many pairings, each with its removal, and what they cost."""
 
     def case(bench):
-        count = 1000 if bench.long and kind != "jffs2-spi" else many
+        # So many fill both segments of raw flash; that is what a start then has to read.
+        count = {"jffs2-spi": many, "mtd": 430}.get(kind, 1000) if bench.long else many
         bench.net.all()
         machine = boot(bench, kind, initrd=bench.initrd(store=store(kind, STORE), files=EVB if kind == "jffs2-spi" else None)).ready()
         machine.online()
@@ -36,7 +37,7 @@ def cost(kind, many):
         # A disk's flushes are those of this test's own sync.
         expect(rest.bytes == 0 and (kind == "ext4" or rest.erases == 0), f"{rest.bytes} bytes and {rest.erases} erases while idle")
         told = machine.cli("status")["store"]
-        years = f"; at least {told['years_at_least']} years at the daily budget" if "years_at_least" in told else ""
+        years = f"; at least {told['years_at_least']} years if a million records a day were written, as is allowed here" if "years_at_least" in told else ""
         expect(machine.try_sh("moorline store verify")[0] == 0, "the store is not sound")
         worst = told["worst_commit_ms"]
         # What a start has to read is all of it, however full.
@@ -52,8 +53,8 @@ def cost(kind, many):
 
 
 def asleep(bench):
-    """ten minutes online: no read or write of a data disk, no byte to the flash, few wake-ups"""
-    seconds = 3600 if bench.long else 600
+    """five minutes online: no read or write of a data disk, no byte to the flash, few wake-ups"""
+    seconds = 3600 if bench.long else 300
     bench.net.all()
     files = [bench.disk(f"disk{n}.img", 64) for n in (1, 2)]
     machine = boot(bench, "ubifs", words=[w for line in disks(*files) for w in line.split()]).ready()

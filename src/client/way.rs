@@ -21,8 +21,9 @@ use crate::identity::KeyId;
 use crate::remote::io::door::Origin;
 use crate::remote::io::mdns::browse;
 use crate::remote::mdns::Found;
-use crate::sys::clock::within;
+use crate::sys::clock::{self, within};
 use crate::sys::random::System;
+use crate::units::Mono;
 
 /// How long the LAN is searched: an answer can be held back for a second, and the first question be lost.
 const BROWSE_MAX: Duration = Duration::from_millis(3500);
@@ -31,6 +32,8 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// A better way is looked for this long after the last time, and then after twice as long, up to [`LOOK_MAX`].
 const LOOK: Duration = Duration::from_secs(2);
 const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Without a new stream for this long no better way is looked for.
+const IDLE: Duration = Duration::from_secs(300);
 /// A NAS that does not answer on an open channel for this long may be reached by another way: the device has changed networks, say.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -112,6 +115,8 @@ pub struct Way {
     held: Mutex<Option<Held>>,
     /// What the NAS has said of its place on the internet.
     direct: Cell<Option<SocketAddr>>,
+    /// When a channel was wanted last.
+    used: Cell<Mono>,
     moved: Box<Moved>,
 }
 
@@ -139,7 +144,8 @@ impl Way {
         moved: impl Fn(Move) + 'static,
     ) -> Rc<Self> {
         let (executor, direct) = (Rc::clone(executor), Cell::new(target.direct));
-        Rc::new(Self { executor, target, tls, held: Mutex::new(None), direct, moved: Box::new(moved) })
+        let (held, used, moved) = (Mutex::new(None), Cell::new(clock::mono()), Box::new(moved));
+        Rc::new(Self { executor, target, tls, held, direct, used, moved })
     }
 
     /// The executor that drives its channels.
@@ -152,6 +158,7 @@ impl Way {
     /// # Errors
     /// By each path, why not.
     pub async fn channel(self: &Rc<Self>, broken: Option<&Channel>) -> Result<Channel, Unreached> {
+        self.used.set(clock::mono());
         let mut held = self.held.lock().await;
         if let Some(held) = held.as_ref().filter(|h| broken.is_none_or(|b| !b.is_same(&h.channel))) {
             return Ok(held.channel.clone());
@@ -289,6 +296,10 @@ async fn look_for_better(way: Weak<Way>, from: channel::Weak) {
         smol::Timer::after(pause).await;
         pause = (pause * 2).min(LOOK_MAX);
         let (Some(way), Some(channel)) = (way.upgrade(), from.upgrade()) else { return };
+        if clock::mono().since(way.used.get()) > IDLE {
+            // Nobody needs a better one, and the NAS is to see that nobody needs this one.
+            continue;
+        }
         let path = match way.held.lock().await.as_ref() {
             Some(held) if held.channel.is_same(&channel) => held.path,
             _ => return,

@@ -3,7 +3,6 @@ import argparse
 import concurrent.futures
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -13,11 +12,12 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "remote"), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "remote"), str(HERE.parents[1])]
 
 from house import TOP, Failed, House, peak_kib, processor_seconds  # noqa: E402
 from namespaces import Programs  # noqa: E402
-from peers import PEERS, SERVICE, Missing  # noqa: E402
+from others import installed, waited  # noqa: E402
+from peers import PEERS, SERVICE  # noqa: E402
 from report import WAYS, markdown, printed  # noqa: E402
 
 MIB = 1 << 20
@@ -190,27 +190,6 @@ def far(names, words):
         spaces.close()
 
 
-def waited():
-    """Seconds in which something on this machine waited for a core, the bench or others (pressure stall information)."""
-    try:
-        return int(re.search(r"some .* total=(\d+)", Path("/proc/pressure/cpu").read_text())[1]) / 1e6
-    except OSError:
-        return None
-
-
-def installed(names):
-    here, missing = [], {}
-    for name in names:
-        print(f"installing {name}", file=sys.stderr, flush=True)
-        try:
-            PEERS[name].install()
-            here.append(name)
-        except Missing as why:
-            missing[name] = str(why)
-            print(f"{name}: {why}", flush=True)
-    return here, missing
-
-
 def main():
     parser = argparse.ArgumentParser(prog="bench remote")
     parser.add_argument("--list", action="store_true")
@@ -231,7 +210,7 @@ def main():
         sys.exit(f"bench remote: no peer {' '.join(unknown)}; --list has them")
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
-    here, missing = installed(names)
+    here, missing = installed(names, PEERS)
     words.delay, words.loss, words.load = DELAY_MS, LOSS, os.getloadavg()[0]
     pressure, began = waited(), time.monotonic()
     quickly = quick(here, words) if words.line != "long" else None

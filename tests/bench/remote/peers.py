@@ -6,21 +6,10 @@ import shutil
 import subprocess
 
 from house import CLIENT, TOP, has_paths
+from others import RATHOLE, RATHOLE_BINARY, Missing, install, install_rathole
 
-TOOLS = TOP / "target/bench"
-RATHOLE = "0.5.0"
 # Of the service at the NAS, and of what the device connects to.
 SERVICE, LOCAL = 7001, 7002
-
-
-class Missing(Exception):
-    """Why a peer cannot be had here."""
-
-
-def install(*words):
-    done = subprocess.run([str(w) for w in words], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise Missing((done.stdout.strip().splitlines() or ["no reason given"])[-1][:100])
 
 
 def told(*words):
@@ -104,13 +93,10 @@ class Ssh(Peer):
 
 class Rathole(Peer):
     name, how, ends = "rathole", "Noise; its client at the NAS, its server beside the device, which goes there in the clear", (("client",), ("server",), ())
-    binary = TOOLS / "rathole/bin/rathole"
+    binary = RATHOLE_BINARY
 
     def install(self):
-        if not self.binary.exists():
-            # Not --locked: the locked `time` does not compile with today's Rust.
-            install("cargo", "install", "--quiet", "--root", TOOLS / "rathole", "--target-dir", TOOLS / "rathole/build", "--version", RATHOLE, "rathole")
-            shutil.rmtree(TOOLS / "rathole/build", ignore_errors=True)
+        install_rathole()
 
     def version(self):
         return RATHOLE

@@ -3,18 +3,18 @@ import argparse
 import concurrent.futures
 import json
 import os
-import re
 import sys
 import time
 import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lab"), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "lab"), str(HERE.parents[1])]
 
 from disturbances import DISTURBANCES  # noqa: E402
 from namespaces import TOP  # noqa: E402
-from peers import PEERS, Missing  # noqa: E402
+from others import installed, waited  # noqa: E402
+from peers import PEERS  # noqa: E402
 from report import aligned, markdown, outcome, seconds  # noqa: E402
 from world import Failed, World  # noqa: E402
 
@@ -127,28 +127,6 @@ def chosen(words, known, what):
     return names
 
 
-def installed(names):
-    """Those that are here, and why others are not."""
-    here, missing = [], {}
-    for name in names:
-        print(f"installing {name}", file=sys.stderr, flush=True)
-        try:
-            PEERS[name].install()
-            here.append(name)
-        except Missing as why:
-            missing[name] = str(why)
-            print(f"{name} is not installed: {why}", flush=True)
-    return here, missing
-
-
-def waited():
-    """Seconds in which something on this machine waited for a core, the bench or others (pressure stall information)."""
-    try:
-        return int(re.search(r"some .* total=(\d+)", Path("/proc/pressure/cpu").read_text())[1]) / 1e6
-    except OSError:
-        return None
-
-
 def main():
     parser = argparse.ArgumentParser(prog="bench session")
     parser.add_argument("--list", action="store_true")
@@ -167,7 +145,7 @@ def main():
             print(f"{name:22}{script.__doc__}")
         return
     peers, disturbances = chosen(words.peers, PEERS, "peer"), chosen(words.disturbances, DISTURBANCES, "disturbance")
-    here, missing = installed(peers)
+    here, missing = installed(peers, PEERS)
     pressure, began, results, failed = waited(), time.monotonic(), {d: {p: [] for p in peers} for d in disturbances}, 0
     # Those of one disturbance side by side, so that what else the machine does then touches all of them.
     wanted = [(p, d, r) for r in range(1, words.runs + 1) for d in disturbances for p in here]

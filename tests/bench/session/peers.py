@@ -10,23 +10,11 @@ from pathlib import Path
 from namespaces import TOP
 from world import BINARY, NAME, PORT, run
 
+from others import RATHOLE, RATHOLE_BINARY, TOOLS, install, install_rathole
 from probes import ECHO_PORT, FORWARDED_PORT, PLAIN_PORT, Echoes, Messages
 
 HERE = Path(__file__).resolve().parent
-TOOLS = TOP / "target/bench"
-RATHOLE, PAHO = "0.5.0", "2.2.0"
-
-
-class Missing(Exception):
-    """Why a peer cannot be had here."""
-
-
-def install(*words):
-    """Runs an installer; its last words are the reason if it fails."""
-    done = subprocess.run([str(w) for w in words], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise Missing((done.stdout.strip().splitlines() or ["no reason given"])[-1][:100])
-    return done.stdout
+PAHO = "2.2.0"
 
 
 def packages(*names):
@@ -220,13 +208,10 @@ class Ssh(Tunnel):
 class Rathole(Tunnel):
     name, port = "rathole", 2333
     how = "Noise transport, heartbeat and retries as they come (the server says a word every 30 s, the client misses it after 40 s and tries again every second)"
-    binary = TOOLS / "rathole/bin/rathole"
+    binary = RATHOLE_BINARY
 
     def install(self):
-        if not self.binary.exists():
-            # Not --locked: the locked `time` does not compile with today's Rust.
-            install("cargo", "install", "--quiet", "--root", TOOLS / "rathole", "--target-dir", TOOLS / "rathole/build", "--version", RATHOLE, "rathole")
-            shutil.rmtree(TOOLS / "rathole/build", ignore_errors=True)
+        install_rathole()
 
     def version(self):
         return f"rathole {RATHOLE}"

@@ -357,7 +357,13 @@ impl Relay {
                 let packet = link.poll_packet(cx);
                 let is_full = link.queued() >= QUEUE_MAX;
                 match packet {
-                    Poll::Ready(Ok(packet)) => hub.handle_packet(now, packet, payload_max, &self.bell),
+                    Poll::Ready(Ok(packet)) => {
+                        // A will comes at QoS 1: without an answer the broker would hold back those after it.
+                        if let Inbound::Message { id: Some(id), .. } = packet {
+                            link.send(&Outbound::Puback(id));
+                        }
+                        hub.handle_packet(now, packet, payload_max, &self.bell);
+                    }
                     Poll::Ready(Err(cause)) => return Poll::Ready(cause),
                     Poll::Pending if sent || was_full && !is_full => {}
                     Poll::Pending => {

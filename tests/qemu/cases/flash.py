@@ -18,7 +18,7 @@ def cost(kind, many):
 
     def case(bench):
         # So many fill both segments of raw flash; that is what a start then has to read.
-        count = {"jffs2-spi": many, "mtd": 430}.get(kind, 1000) if bench.long else many
+        count = {"jffs2-spi": many, "mtd": 415}.get(kind, 1000) if bench.long else many
         bench.net.all()
         machine = boot(bench, kind, initrd=bench.initrd(store=store(kind, STORE), files=EVB if kind == "jffs2-spi" else None)).ready()
         machine.online()

@@ -228,6 +228,42 @@ fn what_a_program_breaks_off_is_over_at_the_service_too() {
 }
 
 #[test]
+fn connections_that_nobody_reads_hold_up_no_others() {
+    nobody_reads(&House::new());
+}
+
+#[test]
+fn connections_through_the_broker_that_nobody_reads_hold_up_no_others() {
+    nobody_reads(&House::by_broker());
+}
+
+/// All in one carrier: some that asked for much and read nothing, then others.
+fn nobody_reads(house: &House) {
+    let whole = fs::read(house.lab.path("files/large")).unwrap();
+    let (_forward, at) = house.forward(&house.phone, "files");
+    let stalled: Vec<TcpStream> = (0..6)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&at).unwrap();
+            stream.write_all(b"GET /large HTTP/1.0\r\n\r\n").unwrap();
+            // Its first bytes have come, so it is under way.
+            stream.read_exact(&mut [0; 16]).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..3 {
+        let (good, bytes) = curl(&[&format!("http://{at}/large")]);
+        assert!(good && bytes == whole, "{} bytes of {}", bytes.len(), whole.len());
+    }
+    assert_eq!(house.carriers(), 1, "all of them in one carrier");
+    // And whoever begins to read gets all of it.
+    for mut stream in stalled {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(rest.ends_with(&whole), "{} bytes", rest.len());
+    }
+}
+
+#[test]
 fn a_device_sees_its_own_services_and_hears_why_others_are_refused() {
     let house = House::new();
     let told = house.client(&house.phone, &["services"]).output().unwrap();

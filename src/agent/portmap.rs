@@ -41,7 +41,8 @@ impl Agent {
         match mode {
             AccessMode::Automatic if self.config.maps_port => Wish::Map { internal: port, external: port },
             AccessMode::Manual => {
-                Wish::Manual { address: None, port: self.config.external_port.unwrap_or(port) }
+                let port = self.config.external_port.unwrap_or(port);
+                Wish::Manual { address: self.config.external_address, port }
             }
             AccessMode::Automatic | AccessMode::Relay => Wish::Off,
         }

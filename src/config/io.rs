@@ -102,6 +102,7 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         announces: raw.remote.announce,
         maps_port: raw.remote.map_port,
         external_port: raw.remote.external_port,
+        external_address: raw.remote.external_address,
         services: raw.services,
     }
 }

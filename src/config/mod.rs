@@ -6,7 +6,7 @@ pub mod parse;
 pub mod secret;
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::clock::Trust;
@@ -65,6 +65,8 @@ pub struct Config {
     pub maps_port: bool,
     /// The router's port that somebody has made lead to it, in manual mode, where it is another one.
     pub external_port: Option<u16>,
+    /// The router's address on its other side, in manual mode: devices are told it.
+    pub external_address: Option<Ipv4Addr>,
     /// Services that devices may reach.
     pub services: Vec<Service>,
 }

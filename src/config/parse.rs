@@ -1,6 +1,6 @@
 //! The text of `agent.toml` → [`Raw`], with every complaint at its line. A core: files that it names are read by `io`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Service;
 use super::broker::BrokerUrl;
@@ -393,22 +393,33 @@ pub struct RawRemote {
     pub map_port: bool,
     /// `remote.external_port`.
     pub external_port: Option<u16>,
+    /// `remote.external_address`.
+    pub external_address: Option<Ipv4Addr>,
 }
 
 impl Default for RawRemote {
     fn default() -> Self {
-        Self { port: None, announce: true, map_port: true, external_port: None }
+        Self { port: None, announce: true, map_port: true, external_port: None, external_address: None }
     }
 }
 
 fn remote<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> RawRemote {
     let port = t.integer(r, "port", 1, 65_535);
     let external = t.integer(r, "external_port", 1, 65_535);
+    let address = t.string(r, "external_address").and_then(|text| {
+        let help = "write an address such as \"203.0.113.7\"; a name is not looked up".into();
+        let parsed = text.value.parse().ok();
+        if parsed.is_none() {
+            r.complain(text.at, "bad-value", format!("remote.external_address is {:?}", text.value), help);
+        }
+        parsed
+    });
     RawRemote {
         port: port.and_then(|p| u16::try_from(p.value).ok()),
         announce: t.boolean(r, "announce").is_none_or(|b| b.value),
         map_port: t.boolean(r, "map_port").is_none_or(|b| b.value),
         external_port: external.and_then(|p| u16::try_from(p.value).ok()),
+        external_address: address,
     }
 }
 

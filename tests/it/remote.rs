@@ -78,7 +78,8 @@ impl House {
              [[service]]\nname = \"echo\"\naddress = \"{echo}\"\n\
              [[service]]\nname = \"down\"\naddress = \"127.0.0.1:{down}\"\n\
              [[service]]\nname = \"berts\"\naddress = \"{echo}\"\nusers = [\"bert\"]\n\
-             {services}[remote]\nport = {door}\nannounce = false\nmap_port = false\n"
+             {services}[remote]\nport = {door}\nannounce = false\nmap_port = false\n\
+             external_address = \"127.0.0.1\"\n"
         );
         lab.start_broker();
         lab.start_agent();
@@ -225,6 +226,19 @@ fn what_a_program_breaks_off_is_over_at_the_service_too() {
     assert!(descriptors() >= before + 8);
     drop(streams);
     wait("the agent lets go of the service", || descriptors() <= before);
+}
+
+#[test]
+fn a_router_that_somebody_set_by_hand_is_a_way() {
+    let house = House::by_broker();
+    let direct = || house.phone.command(&["services", "--path", "direct"]).output().unwrap();
+    let told = direct();
+    assert!(!told.status.success(), "nobody has said yet where that is");
+    assert_eq!(house.lab.ask("PATCH", "/v1/cloud", &serde_json::json!({ "mode": "manual" })).0, 200);
+    assert!(house.client(&house.phone, &["services"]).output().unwrap().status.success());
+    // What was said through the broker is kept for the next time.
+    let told = direct();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
 }
 
 #[test]

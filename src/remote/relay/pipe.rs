@@ -520,7 +520,7 @@ mod tests {
     #[test]
     fn whatever_happens_what_is_read_is_what_was_written() {
         let mut whole = 0;
-        for seed in 0..120 {
+        for seed in 0..60 {
             let mut random = Seeded::new(seed);
             let mut dice = |n: u32| u32::from_le_bytes(bytes(&mut random as &mut dyn Random)) % n;
             let mut pair = Pair::new();
@@ -531,7 +531,7 @@ mod tests {
                 let end = dice(2) as usize;
                 match dice(4) {
                     0 => {
-                        let chunk: Vec<u8> = (0..dice(60_000)).map(|i| (i * 7 + step) as u8).collect();
+                        let chunk: Vec<u8> = (0..dice(20_000)).map(|i| (i * 7 + step) as u8).collect();
                         let n = pair.ends[end].write(&chunk);
                         written[end].extend_from_slice(&chunk[..n]);
                     }
@@ -569,6 +569,6 @@ mod tests {
             assert!(lossy || !ended, "seed {seed}: {:?}", pair.ends.map(|e| e.end()));
             whole += u32::from(!ended);
         }
-        assert!(whole >= 50, "most runs reach their end: {whole}");
+        assert!(whole >= 25, "most runs reach their end: {whole}");
     }
 }

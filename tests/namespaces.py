@@ -1,7 +1,9 @@
 """Programs in network namespaces: what the QEMU bench, the fault lab and scripts/bench have in common."""
 import ctypes
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -32,6 +34,19 @@ def tree(pid):
             except OSError:
                 pass  # It ended meanwhile.
     return found
+
+
+class Call(http.client.HTTPConnection):
+    """HTTP over the agent's socket."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
 
 
 class Programs:

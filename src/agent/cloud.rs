@@ -11,7 +11,7 @@ use crate::pairing::handshake;
 use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Say, Standing};
 use crate::pairing::record::DeviceId;
-use crate::remote::relay::frame::{self, End};
+use crate::remote::relay::frame::End;
 use crate::session::cause::{Cause, TAKEN_OVER};
 use crate::session::io::Report;
 use crate::session::io::dns::Overrides;
@@ -22,7 +22,7 @@ use crate::session::packet::{Inbound, Will};
 use crate::session::presence;
 use crate::session::reach::Reach;
 use crate::session::record::{Phase, Transition};
-use crate::session::topics::{Kind, carrier_name};
+use crate::session::topics::Kind;
 
 /// Removed devices that were sent a notice in this session.
 #[derive(Debug, Default)]
@@ -305,12 +305,11 @@ impl Agent {
 
     fn knock(&mut self, payload: &[u8]) {
         let now = self.now();
-        let named =
-            Knock::named(payload).and_then(|key| self.vault.ledger().device_by_key(&key)).map(|d| d.id);
-        if !self.knocks.allows(now.mono, named) {
+        let Ok(knock) = Knock::read(payload) else { return };
+        let named = self.vault.ledger().device_by_key(&knock.device.id()).map(|d| d.id);
+        if !self.knocks.allows(now.mono, named) || !knock.is_signed_to(&self.identity.id()) {
             return;
         }
-        let Ok(knock) = Knock::open(payload, &self.identity.id()) else { return };
         let standing = match notice::answer(self.vault.ledger(), &knock) {
             Answer::Tell(Standing::Paired, heard) if knock.say == Say::Carry => {
                 let Some(device) = heard else { return };
@@ -332,8 +331,7 @@ impl Agent {
             },
         };
         if knock.say == Say::Carry {
-            let (_, outgoing) = self.session.topics().carrier(&carrier_name(&knock.nonce));
-            self.session.publish(outgoing, frame::refusal(End::Unknown), false);
+            self.refuse_carrier(&knock.nonce, End::Unknown);
         }
         self.send_notice(&knock.device.id(), standing, knock.nonce);
     }

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use smol::LocalExecutor;
 use smol::channel::Receiver;
 use smol::stream::Stream;
+use smol::{LocalExecutor, Task};
 
 use super::{Agent, Unwritten};
 use crate::config::Config;
@@ -52,7 +52,7 @@ pub(super) struct Entrance {
     gate: Gate,
     door: Option<(Door, Pin<Box<Receiver<Call>>>)>,
     /// The connection to the broker that carries bulk, while there is one.
-    relay: Option<Relay>,
+    relay: Option<(Relay, Task<()>)>,
     /// The last carriers that were asked for through the broker: none of them is opened twice, whoever repeats the question.
     carried: heapless::Deque<Nonce, CARRIED_MAX>,
     /// Why there is none.
@@ -140,23 +140,24 @@ impl Entrance {
         topics: Topics,
         line: impl FnOnce() -> Option<(Endpoint, Overrides)>,
     ) -> Result<(), End> {
-        let Some((door, _)) = &self.door else { return Err(End::Full) };
-        if self.relay.as_ref().is_some_and(|relay| relay.has(&topics))
+        if self.relay.as_ref().is_some_and(|(relay, _)| relay.has(&topics))
             || self.carried.iter().any(|other| other == id)
         {
             return Ok(());
         }
-        if self.relay.as_ref().is_some_and(|relay| relay.failed_within(LOGIN_PAUSE)) {
+        if self.relay.as_ref().is_some_and(|(relay, _)| relay.failed_within(LOGIN_PAUSE)) {
             return Err(End::Line);
         }
-        self.relay.take_if(|relay| relay.is_over());
-        let relay = match &self.relay {
-            Some(relay) => relay.clone(),
-            None => {
+        if self.relay.as_ref().is_some_and(|(relay, _)| relay.is_over()) {
+            self.close_relay();
+        }
+        let Some((door, _)) = &self.door else { return Err(End::Full) };
+        let (relay, _) = match &mut self.relay {
+            Some(open) => open,
+            none => {
                 let (endpoint, overrides) = line().ok_or(End::Line)?;
                 let (relay, driver) = relay(endpoint, overrides, Side::Nas, None);
-                self.executor.spawn(driver).detach();
-                self.relay.insert(relay).clone()
+                none.insert((relay, self.executor.spawn(driver)))
             }
         };
         if !door.greet_relayed(device, || relay.carrier(topics, Side::Nas)) {
@@ -172,17 +173,18 @@ impl Entrance {
 
     /// Nothing is carried through the broker any more; the devices are told.
     pub(super) fn close_relay(&mut self) {
-        if let Some(relay) = self.relay.take() {
+        if let Some((relay, driver)) = self.relay.take() {
             relay.close();
+            driver.detach();
         }
     }
 
     /// Ends everything; ready when the devices that came through the broker were told.
     pub(super) async fn end(&mut self) {
         self.handle_end();
-        let Some(relay) = self.relay.take() else { return };
+        let Some((relay, driver)) = self.relay.take() else { return };
         relay.close();
-        relay.closed().await;
+        driver.await;
     }
 
     /// When [`Entrance::handle_timeout`] has something to do.
@@ -339,16 +341,19 @@ impl Agent {
 
     /// A paired device asks for a carrier through the broker. What it is refused for is said in that carrier's own topic.
     pub(super) fn carry(&mut self, device: DeviceId, id: &Nonce) {
-        let topics = self.session.topics().clone();
-        let (incoming, outgoing) = topics.carrier(&carrier_name(id));
+        let (incoming, outgoing) = self.session.topics().carrier(&carrier_name(id));
         let overrides = self.overrides();
         let (config, judged) = (&self.config, &self.judged);
         let line = || Some((super::endpoint(config, judged).ok()?, overrides));
-        let carried =
-            self.entrance.carry((device, id), Topics { incoming, outgoing: outgoing.clone() }, line);
-        if let Err(end) = carried {
-            self.session.publish(outgoing, frame::refusal(end), false);
+        if let Err(end) = self.entrance.carry((device, id), Topics { incoming, outgoing }, line) {
+            self.refuse_carrier(id, end);
         }
+    }
+
+    /// Says in the carrier's own topic why it is not taken.
+    pub(super) fn refuse_carrier(&mut self, id: &Nonce, end: End) {
+        let (_, outgoing) = self.session.topics().carrier(&carrier_name(id));
+        self.session.publish(outgoing, frame::refusal(end), false);
     }
 
     /// What is seen of the door.

@@ -30,7 +30,7 @@ use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal, Service};
 use crate::remote::relay::frame::End;
 use crate::session::cause::Cause;
 use crate::session::io::stream::Duplex;
-use crate::sys::clock::within;
+use crate::sys::clock::{timely, within};
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// For TCP to open.
@@ -109,8 +109,7 @@ pub struct Channel {
 /// # Errors
 /// [`Unreached`].
 pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Channel, Driver), Unreached> {
-    let late = || io::Error::from(io::ErrorKind::TimedOut);
-    let tcp = within(CONNECT_MAX, TcpStream::connect(address)).await.unwrap_or_else(|| Err(late()));
+    let tcp = timely(CONNECT_MAX, TcpStream::connect(address)).await;
     let tcp = tcp.map_err(|error| Unreached::Nobody(address, error))?;
     let _ = tcp.set_nodelay(true);
     // On a network that this device has left, nothing else ends it.
@@ -129,7 +128,7 @@ pub(super) async fn shake(
         None => Unreached::NotLetIn(whom.to_owned(), error),
     };
     let shake = TlsConnector::from(tls).connect(no_name(), stream);
-    let stream = within(ANSWER_MAX, shake).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    let stream = timely(ANSWER_MAX, shake).await;
     let (channel, driver) = over(Box::new(stream.map_err(not_let_in)?));
     // TLS 1.3 lets a client believe that it is in before the NAS has looked at its key: only an answer tells.
     match alongside(driver, channel.services()).await {

@@ -484,16 +484,7 @@ pub(super) async fn way(
 }
 
 async fn services(line: &Line, nas: Option<&str>) -> Result<String, Failure> {
-    let executor = Rc::new(LocalExecutor::new());
-    let (way, _) = way(line, &executor, nas, drop).await?;
-    let asked = async {
-        let channel = way.channel(None).await?;
-        let services = channel.services().await?;
-        drop(channel);
-        way.close().await;
-        Ok::<_, Failure>(services)
-    };
-    let services = executor.run(asked).await?;
+    let (services, _) = device::ask(line, nas, async |channel| channel.services().await).await?;
     if line.json {
         let view = |s: &Service| json!({ "name": s.name, "up": s.is_up });
         return Ok(format!("{}\n", json!({ "services": services.iter().map(view).collect::<Vec<_>>() })));

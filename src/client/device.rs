@@ -17,7 +17,7 @@ pub(super) const fn is_direct(line: &Line, pairing: &Pairing) -> bool {
 }
 
 /// One question on a channel that is there for nothing else.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     line: &Line,
     nas: Option<&str>,
     question: impl AsyncFnOnce(&Channel) -> Result<T, Unreached>,

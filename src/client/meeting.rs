@@ -12,7 +12,7 @@ use crate::pairing::code::Code;
 use crate::random::Random;
 use crate::remote::io::visit::{receive, send};
 use crate::remote::visit::greeting;
-use crate::sys::clock::within;
+use crate::sys::clock::timely;
 
 /// For TCP to open.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -120,8 +120,4 @@ async fn visit(
             return Err(Ended::Silent);
         }
     }
-}
-
-async fn timely<T>(longest: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    within(longest, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }

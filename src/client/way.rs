@@ -170,17 +170,20 @@ impl Way {
         let Some((path, (channel, driver))) = race(self.attempts(Path::Broker), &mut why).await else {
             return Err(Unreached::ByNone(why));
         };
-        let driver = self.executor.spawn(driver);
-        self.take(&channel, path, why).await;
-        *held = Some(Held { channel: channel.clone(), path, driver });
-        if path > self.best() {
-            self.executor.spawn(look_for_better(Rc::downgrade(self), channel.weak())).detach();
-        }
+        self.adopt(&mut held, &channel, path, driver, why).await;
         Ok(channel)
     }
 
-    /// A path is taken: what it leads to is asked how else it can be reached, and all of it is told.
-    async fn take(&self, channel: &Channel, path: Path, mut why: Why) {
+    /// A path is taken: what it leads to is asked how else it can be reached, and all of it is told. A better one is looked for.
+    async fn adopt(
+        self: &Rc<Self>,
+        held: &mut Option<Held>,
+        channel: &Channel,
+        path: Path,
+        driver: Driver,
+        mut why: Why,
+    ) {
+        let driver = self.executor.spawn(driver);
         let router = self.learn(channel).await;
         why.retain(|(other, _)| *other < path);
         for (_, why) in &mut why {
@@ -189,6 +192,13 @@ impl Way {
             }
         }
         (self.moved)(Move { path, why, direct: self.direct.get() });
+        if let Some(worse) = held.replace(Held { channel: channel.clone(), path, driver }) {
+            // It goes on for as long as somebody has its channel.
+            worse.driver.detach();
+        }
+        if path > self.best() {
+            self.executor.spawn(look_for_better(Rc::downgrade(self), channel.weak())).detach();
+        }
     }
 
     /// Asks the NAS where it can be reached from outside; what it says of its router. An older one does not answer, and keeps what it
@@ -312,14 +322,7 @@ async fn look_for_better(way: Weak<Way>, from: channel::Weak) {
         if !held.as_ref().is_some_and(|h| h.channel.is_same(&channel)) {
             return;
         }
-        let driver = way.executor.spawn(driver);
-        way.take(&better, path, why).await;
-        if let Some(worse) = held.replace(Held { channel: better.clone(), path, driver }) {
-            worse.driver.detach();
-        }
-        if path > way.best() {
-            way.executor.spawn(look_for_better(Rc::downgrade(&way), better.weak())).detach();
-        }
+        way.adopt(&mut held, &better, path, driver, why).await;
         return;
     }
 }

@@ -6,17 +6,16 @@ use super::ledger::DEVICES_MAX;
 use super::record::DeviceId;
 use crate::units::Mono;
 
-/// Knocks of strangers that are looked at in a second.
-const STRANGERS: u32 = 5;
-/// Knocks in the name of one device that are looked at in a second: a name can be borrowed, and its owner is to be heard.
-const EACH: u32 = 5;
+/// Knocks in one name that are looked at in a second, and of all strangers together: a name can be borrowed, and the owners of the
+/// others are to be heard.
+const EACH: usize = 5;
 
-/// Counts knocks in the present second.
+/// Those of the present second that were looked at.
 #[derive(Debug, Default)]
 pub struct Knocks {
     since: Mono,
-    strangers: u32,
-    devices: heapless::Vec<(DeviceId, u32), DEVICES_MAX>,
+    /// Whom each named; nobody is all strangers.
+    heard: heapless::Vec<Option<DeviceId>, { EACH * (DEVICES_MAX + 1) }>,
 }
 
 impl Knocks {
@@ -25,21 +24,7 @@ impl Knocks {
         if now.since(self.since) >= Duration::from_secs(1) {
             *self = Self { since: now, ..Self::default() };
         }
-        let (count, most) = match who {
-            None => (&mut self.strangers, STRANGERS),
-            Some(device) => {
-                if !self.devices.iter().any(|(d, _)| *d == device) && self.devices.push((device, 0)).is_err()
-                {
-                    return false;
-                }
-                let Some((_, count)) = self.devices.iter_mut().find(|(d, _)| *d == device) else {
-                    return false;
-                };
-                (count, EACH)
-            }
-        };
-        *count = count.saturating_add(1);
-        *count <= most
+        self.heard.iter().filter(|other| **other == who).count() < EACH && self.heard.push(who).is_ok()
     }
 }
 

@@ -89,10 +89,21 @@ impl Knock {
         Self { device: device.public(), say, nonce, signature }
     }
 
-    /// The device that a message names, whoever made it.
-    pub fn named(bytes: &[u8]) -> Option<KeyId> {
-        let knock: Self = super::handshake::decode(bytes.get(..NOTICE_MAX).unwrap_or(bytes)).ok()?;
-        Some(knock.device.id())
+    /// Reads a message, whoever made it: it is to be believed only when it is [`Knock::is_signed_to`] this NAS, which costs more.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unfit> {
+        if bytes.len() > NOTICE_MAX {
+            return Err(Unfit::Malformed);
+        }
+        super::handshake::decode(bytes)
+    }
+
+    /// Whether the device that it names made it, for `nas`.
+    pub fn is_signed_to(&self, nas: &KeyId) -> bool {
+        let text = knock_text(self.say, &self.device.id(), nas, &self.nonce);
+        self.device.verifies(&text, &self.signature)
     }
 
     /// Reads a message to `nas` and checks that the device it names made it.
@@ -100,12 +111,8 @@ impl Knock {
     /// # Errors
     /// `Malformed`, `WrongKey`.
     pub fn open(bytes: &[u8], nas: &KeyId) -> Result<Self, Unfit> {
-        if bytes.len() > NOTICE_MAX {
-            return Err(Unfit::Malformed);
-        }
-        let knock: Self = super::handshake::decode(bytes)?;
-        let text = knock_text(knock.say, &knock.device.id(), nas, &knock.nonce);
-        if knock.device.verifies(&text, &knock.signature) { Ok(knock) } else { Err(Unfit::WrongKey) }
+        let knock = Self::read(bytes)?;
+        if knock.is_signed_to(nas) { Ok(knock) } else { Err(Unfit::WrongKey) }
     }
 }
 

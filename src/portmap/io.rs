@@ -21,7 +21,7 @@ use super::ssdp::{self, Target};
 use super::url::Url;
 use super::{natpmp, pcp};
 use crate::session::io::datagram::connected;
-use crate::sys::clock::within;
+use crate::sys::clock::{timely, within};
 
 /// How long answers to a UPnP search are waited for.
 pub const SEARCH_MAX: Duration = Duration::from_millis(2500);
@@ -258,5 +258,5 @@ pub async fn exchange(host: SocketAddr, request: Vec<u8>, longest: Duration) -> 
             }
         }
     };
-    within(longest, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    timely(longest, work).await
 }

@@ -119,12 +119,24 @@ pub struct Paths {
 #[error("the other end does not speak moorline/1 as this one does")]
 pub struct Garbled;
 
+/// Bytes with their length. No message of ours is longer than a length can say.
+pub fn framed(body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).unwrap_or(0);
+    [&length.to_be_bytes()[..], body].concat()
+}
+
+/// How long what stands behind this length is, if it is no longer than that.
+///
+/// # Errors
+/// [`Garbled`]: longer.
+pub fn length_within(bytes: [u8; LENGTH], longest: usize) -> Result<usize, Garbled> {
+    let length = usize::from(u16::from_be_bytes(bytes));
+    if length <= longest { Ok(length) } else { Err(Garbled) }
+}
+
 /// A message with its length.
 pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
-    // No message that these types can hold is longer than a length can say.
-    let body = postcard::to_allocvec(message).unwrap_or_default();
-    let length = u16::try_from(body.len()).unwrap_or(0);
-    [&length.to_be_bytes()[..], &body].concat()
+    framed(&postcard::to_allocvec(message).unwrap_or_default())
 }
 
 /// How long the message behind this length is.
@@ -132,8 +144,7 @@ pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
 /// # Errors
 /// [`Garbled`]: longer than any.
 pub fn length(bytes: [u8; LENGTH]) -> Result<usize, Garbled> {
-    let length = usize::from(u16::from_be_bytes(bytes));
-    if length <= MESSAGE_MAX { Ok(length) } else { Err(Garbled) }
+    length_within(bytes, MESSAGE_MAX)
 }
 
 /// Reads a message without its length; every byte must belong to it.

@@ -6,7 +6,8 @@
 //! message  := length (2, big-endian) | what would be published to the mailbox
 //! ```
 
-use super::opening::{Garbled, LENGTH};
+pub use super::opening::framed;
+use super::opening::{Garbled, LENGTH, length_within};
 use crate::pairing::code::{RENDEZVOUS_SYMBOLS, Rendezvous};
 use crate::pairing::handshake::MESSAGE_MAX;
 
@@ -41,20 +42,12 @@ pub fn mailbox(greeting: [u8; GREETING]) -> Result<Mailbox, Garbled> {
     Mailbox::try_from(name).map_err(|_| Garbled)
 }
 
-/// A message with its length.
-pub fn framed(message: &[u8]) -> Vec<u8> {
-    // No pairing message is longer than a length can say.
-    let length = u16::try_from(message.len()).unwrap_or(0);
-    [&length.to_be_bytes()[..], message].concat()
-}
-
 /// How long the message behind this length is.
 ///
 /// # Errors
 /// [`Garbled`]: longer than any.
 pub fn length(bytes: [u8; LENGTH]) -> Result<usize, Garbled> {
-    let length = usize::from(u16::from_be_bytes(bytes));
-    if length <= MESSAGE_MAX { Ok(length) } else { Err(Garbled) }
+    length_within(bytes, MESSAGE_MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The clocks of the system: time since boot, the date it claims, and whether the kernel stands by that.
 
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use async_io::Timer;
@@ -30,6 +31,14 @@ pub async fn within<T>(longest: Duration, work: impl Future<Output = T>) -> Opti
         None
     };
     smol::future::or(async { Some(work.await) }, late).await
+}
+
+/// As [`within`], for work on a stream: that its time is up is an error like others.
+///
+/// # Errors
+/// Those of the work, or `TimedOut`.
+pub async fn timely<T>(longest: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    within(longest, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// All clocks at once.

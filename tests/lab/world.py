@@ -1,15 +1,13 @@
 """One case's hosts: a NAS behind a router with NAT, and an internet with name servers and a broker. All of it in network
 namespaces of its own; everything ends with the case. scripts/bench session puts other programs on the same hosts."""
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
-from namespaces import DNSMASQ, TOP, Programs, dated
+from namespaces import DNSMASQ, TOP, Call, Programs, dated
 
 BROKER, BROKER6, NAME, PORT = "198.51.100.10", "2001:db8:77:2::10", "broker.lab", 8883
 DNS1, DNS2, PORTAL = "198.51.100.53", "198.51.100.54", "198.51.100.80"
@@ -52,19 +50,6 @@ def run(*words, check=True):
     if check and done.returncode:
         raise Failed(f"{' '.join(map(str, words))}: {done.stdout.strip()}")
     return done.stdout
-
-
-class Call(http.client.HTTPConnection):
-    """HTTP over the agent's socket."""
-
-    def __init__(self, path, timeout):
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class World(Programs):

@@ -1,6 +1,5 @@
 """A NAS with services, a Mosquitto and one paired device, as programs: what scripts/lab-webdav, scripts/soak-remote and scripts/bench
 remote have in common. On loopback, or each in a network namespace."""
-import http.client
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from namespaces import TOP, Programs, die_with_parent, tree  # noqa: E402
+from namespaces import TOP, Call, Programs, die_with_parent, tree  # noqa: E402
 
 BIN = Path(os.environ.get("MOORLINE_BIN", TOP / "target/release")).resolve()
 CLIENT = BIN / "moorline-client"
@@ -67,19 +66,6 @@ def peak_kib(pid):
         except (OSError, IndexError):
             pass  # It ended, or has none.
     return total
-
-
-class Unix(http.client.HTTPConnection):
-    """HTTP over the agent's socket."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=25)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class House(Programs):
@@ -143,7 +129,7 @@ map_port = false
         self.wait("the session is online", self.is_online)
 
     def call(self, method, path, body=None):
-        connection = Unix(self.where / "control.sock")
+        connection = Call(self.where / "control.sock", 25)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             answer = connection.getresponse()

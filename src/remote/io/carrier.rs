@@ -18,7 +18,7 @@ use super::stream::Stream;
 use crate::remote::gate::Admitted;
 use crate::remote::opening::{Answer, Name, Opening, Refusal, Service};
 use crate::session::io::stream::Duplex;
-use crate::sys::clock::within;
+use crate::sys::clock::{timely, within};
 
 /// Streams of one carrier at once, at the NAS; one more is reset.
 const STREAMS_MAX: usize = 16;
@@ -123,8 +123,7 @@ pub(super) async fn serve(
 }
 
 async fn converse(mut stream: Stream, device: &Admitted, counter: &Counter) -> io::Result<()> {
-    let opening = within(OPENING_MAX, messages::receive::<Opening>(&mut stream)).await;
-    match opening.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+    match timely(OPENING_MAX, messages::receive::<Opening>(&mut stream)).await {
         Ok(Opening::Service(name)) => serve_stream(stream, device, counter, &name).await,
         Ok(Opening::Services) => answer(stream, &Answer::Services(services(device, counter).await)).await,
         Ok(opening) => {

@@ -150,8 +150,8 @@ impl Door {
             counter: Rc::new(Counter { services, calls }),
             open: Rc::clone(&open),
             counters: Rc::clone(&counters),
-            greeting: RefCell::default(),
-            relayed: RefCell::default(),
+            greeting: Seats::default(),
+            relayed: Seats::default(),
             visits,
             visitors: Cell::new(0),
         });
@@ -172,12 +172,10 @@ impl Door {
         F: Future<Output = Result<RelayStream, End>> + 'static,
     {
         let hall = Rc::clone(&self.hall);
-        let mut relayed = self.hall.relayed.borrow_mut();
-        let same = relayed.iter().filter(|other| **other == device).count();
-        if relayed.len() >= HANDSHAKES_BROKER || same >= HANDSHAKES_BROKER_EACH {
+        if hall.relayed.len() >= HANDSHAKES_BROKER || hall.relayed.of(&device) >= HANDSHAKES_BROKER_EACH {
             return false;
         }
-        relayed.push(device);
+        hall.relayed.take(device);
         let opening = open();
         let greet = async move {
             let greeted = match opening.await {
@@ -185,10 +183,7 @@ impl Door {
                 Err(_) => Greeted::Refused,
             };
             hall.count(greeted);
-            let mut relayed = hall.relayed.borrow_mut();
-            if let Some(at) = relayed.iter().position(|other| *other == device) {
-                relayed.swap_remove(at);
-            }
+            hall.relayed.leave(&device);
         };
         self.hall.executor.spawn(greet).detach();
         true
@@ -256,12 +251,44 @@ struct Hall {
     open: Rc<RefCell<Vec<Open>>>,
     counters: Rc<Counters>,
     /// Who is at a handshake, or visits.
-    greeting: RefCell<Vec<Origin>>,
+    greeting: Seats<IpAddr>,
     /// In whose names somebody is at a handshake through the broker.
-    relayed: RefCell<Vec<DeviceId>>,
+    relayed: Seats<DeviceId>,
     visits: Sender<Visit>,
     /// How many visit.
     visitors: Cell<usize>,
+}
+
+/// Who is attended to, once for each time that he is.
+struct Seats<T>(RefCell<Vec<T>>);
+
+impl<T> Default for Seats<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: PartialEq> Seats<T> {
+    fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// How many this one has.
+    fn of(&self, who: &T) -> usize {
+        self.0.borrow().iter().filter(|other| *other == who).count()
+    }
+
+    fn take(&self, who: T) {
+        self.0.borrow_mut().push(who);
+    }
+
+    /// Gives one of his back.
+    fn leave(&self, who: &T) {
+        let mut seats = self.0.borrow_mut();
+        if let Some(at) = seats.iter().position(|other| other == who) {
+            seats.swap_remove(at);
+        }
+    }
 }
 
 /// Who stands before the door.
@@ -293,8 +320,8 @@ impl Hall {
                 smol::Timer::after(Duration::from_millis(100)).await;
                 continue;
             };
-            let from = Origin::Address(from.ip().to_canonical());
-            if hall.greeting_from(from) >= HANDSHAKES_EACH {
+            let from = from.ip().to_canonical();
+            if hall.greeting.of(&from) >= HANDSHAKES_EACH {
                 hall.count(Greeted::Refused);
                 continue;
             }
@@ -302,30 +329,19 @@ impl Hall {
             if seats.send(()).await.is_err() {
                 return;
             }
-            hall.greeting.borrow_mut().push(from);
+            hall.greeting.take(from);
             let (greeter, free) = (Rc::clone(&hall), free.clone());
             let greet = async move {
                 // Both only make it better; a kernel without them still works.
                 let _ = stream.set_nodelay(true);
                 let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
                 let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
-                let greeted = greeter.receive(stream, from).await;
+                let greeted = greeter.receive(stream, Origin::Address(from)).await;
                 greeter.count(greeted);
-                greeter.greeted(from);
+                greeter.greeting.leave(&from);
                 let _ = free.recv().await;
             };
             hall.executor.spawn(greet).detach();
-        }
-    }
-
-    fn greeting_from(&self, from: Origin) -> usize {
-        self.greeting.borrow().iter().filter(|other| **other == from).count()
-    }
-
-    fn greeted(&self, from: Origin) {
-        let mut greeting = self.greeting.borrow_mut();
-        if let Some(at) = greeting.iter().position(|other| *other == from) {
-            greeting.swap_remove(at);
         }
     }
 

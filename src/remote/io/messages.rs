@@ -13,8 +13,7 @@ use crate::remote::opening::{self, Garbled, LENGTH};
 /// # Errors
 /// Those of the stream.
 pub async fn send<M: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message: &M) -> io::Result<()> {
-    stream.write_all(&opening::encode(message)).await?;
-    stream.flush().await
+    send_framed(stream, &opening::encode(message)).await
 }
 
 /// Receives one.
@@ -22,10 +21,33 @@ pub async fn send<M: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message:
 /// # Errors
 /// Those of the stream; `InvalidData` for what is no message.
 pub async fn receive<M: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<M> {
-    let garbled = |garbled: Garbled| io::Error::new(io::ErrorKind::InvalidData, garbled);
+    opening::decode(&receive_framed(stream, opening::length).await?).map_err(garbled)
+}
+
+/// Sends what has its length before it already.
+///
+/// # Errors
+/// Those of the stream.
+pub(super) async fn send_framed(stream: &mut (impl AsyncWrite + Unpin), framed: &[u8]) -> io::Result<()> {
+    stream.write_all(framed).await?;
+    stream.flush().await
+}
+
+/// Receives what stands behind a length that `length` accepts.
+///
+/// # Errors
+/// Those of the stream; `InvalidData` for a length that is none.
+pub(super) async fn receive_framed(
+    stream: &mut (impl AsyncRead + Unpin),
+    length: impl FnOnce([u8; LENGTH]) -> Result<usize, Garbled>,
+) -> io::Result<Vec<u8>> {
     let mut head = [0; LENGTH];
     stream.read_exact(&mut head).await?;
-    let mut body = vec![0; opening::length(head).map_err(garbled)?];
+    let mut body = vec![0; length(head).map_err(garbled)?];
     stream.read_exact(&mut body).await?;
-    opening::decode(&body).map_err(garbled)
+    Ok(body)
+}
+
+fn garbled(garbled: Garbled) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, garbled)
 }

@@ -292,13 +292,6 @@ impl Relay {
         self.hub.borrow().failed.is_some_and(|at| clock::mono().since(at) < span)
     }
 
-    /// Until it is closed or broken.
-    pub async fn closed(&self) {
-        while self.hub.borrow().over.is_none() {
-            smol::Timer::after(Duration::from_millis(10)).await;
-        }
-    }
-
     /// Why it broke.
     pub fn cause(&self) -> Option<Cause> {
         self.hub.borrow().over.clone()

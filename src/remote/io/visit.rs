@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use smol::channel::Sender;
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::remote::opening::{Garbled, LENGTH};
+use super::messages;
 use crate::remote::visit::{self, GREETING, MESSAGES_MAX, Mailbox};
-use crate::sys::clock::within;
+use crate::sys::clock::{timely, within};
 
 /// For the whole of it: a person has typed the code already, so only machines are waited for.
 const VISIT_MAX: Duration = Duration::from_secs(60);
@@ -58,22 +58,18 @@ async fn converse(
     answered: &mut bool,
 ) -> io::Result<bool> {
     let mut greeting = [0; GREETING];
-    timely(stream.read_exact(&mut greeting)).await?;
+    timely(MESSAGE_MAX, stream.read_exact(&mut greeting)).await?;
     let Ok(mailbox) = visit::mailbox(greeting) else { return Ok(false) };
     for _ in 0..MESSAGES_MAX {
-        let message = timely(receive(stream)).await?;
+        let message = timely(MESSAGE_MAX, receive(stream)).await?;
         match ask(mailbox.clone(), message, visits).await {
-            Told::Answer(answer) => timely(send(stream, &answer)).await?,
+            Told::Answer(answer) => timely(MESSAGE_MAX, send(stream, &answer)).await?,
             Told::Over => return Ok(true),
             Told::Nothing => return Ok(false),
         }
         *answered = true;
     }
     Ok(true)
-}
-
-async fn timely<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    within(MESSAGE_MAX, work).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn ask(mailbox: Mailbox, message: Vec<u8>, visits: &Sender<Visit>) -> Told {
@@ -90,8 +86,7 @@ async fn ask(mailbox: Mailbox, message: Vec<u8>, visits: &Sender<Visit>) -> Told
 /// # Errors
 /// Those of the stream.
 pub async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
-    stream.write_all(&visit::framed(message)).await?;
-    stream.flush().await
+    messages::send_framed(stream, &visit::framed(message)).await
 }
 
 /// Receives one; both ends.
@@ -99,10 +94,5 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io:
 /// # Errors
 /// Those of the stream; `InvalidData` for what is longer than any message.
 pub async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
-    let garbled = |garbled: Garbled| io::Error::new(io::ErrorKind::InvalidData, garbled);
-    let mut head = [0; LENGTH];
-    stream.read_exact(&mut head).await?;
-    let mut body = vec![0; visit::length(head).map_err(garbled)?];
-    stream.read_exact(&mut body).await?;
-    Ok(body)
+    messages::receive_framed(stream, visit::length).await
 }

@@ -91,8 +91,8 @@ pub struct Frame<'a> {
 pub struct NoFrame;
 
 impl Frame<'_> {
-    fn head(&self, kind: u8, room: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD + room);
+    fn head(&self, kind: u8) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD);
         out.extend([VERSION, kind]);
         out.extend(self.sequence.to_be_bytes());
         out.extend(self.received.to_be_bytes());
@@ -103,10 +103,10 @@ impl Frame<'_> {
     /// As one message.
     pub fn encode(&self) -> Vec<u8> {
         match self.body {
-            Body::Bytes(bytes) => [&self.head(0, 0), bytes].concat(),
-            Body::Late(bytes) => [&self.head(2, 0), bytes].concat(),
+            Body::Bytes(bytes) => [&self.head(0), bytes].concat(),
+            Body::Late(bytes) => [&self.head(2), bytes].concat(),
             Body::End(end) => {
-                let mut out = self.head(1, 1);
+                let mut out = self.head(1);
                 out.push(
                     CODES.iter().position(|c| *c == end).and_then(|at| u8::try_from(at).ok()).unwrap_or(1),
                 );

@@ -185,16 +185,18 @@ impl Pipe {
 
     fn take(&mut self, now: Mono, message: &[u8], spare: &mut usize) -> Result<(), End> {
         let frame = decode(message).map_err(|_| End::Garbled)?;
-        // The end that a NAS says to a carrier that it does not take is the first and last of its frames.
-        let is_refusal = matches!(frame.body, Body::End(_)) && frame.sequence == 0;
-        if frame.sequence != self.expected && !is_refusal {
-            return Err(End::Gap);
-        }
-        if let Body::End(end) = frame.body {
-            (self.end, self.end_told) = (Some(end), true);
-            self.outbox = VecDeque::new();
-            return Ok(());
-        }
+        let is_next = frame.sequence == self.expected;
+        let (bytes, waited) = match frame.body {
+            // The end that a NAS says to a carrier that it does not take is the first and last of its frames.
+            Body::End(end) if is_next || frame.sequence == 0 => {
+                (self.end, self.end_told) = (Some(end), true);
+                self.outbox = VecDeque::new();
+                return Ok(());
+            }
+            Body::Bytes(bytes) if is_next => (bytes, false),
+            Body::Late(bytes) if is_next => (bytes, true),
+            Body::End(_) | Body::Bytes(_) | Body::Late(_) => return Err(End::Gap),
+        };
         self.expected = self.expected.wrapping_add(1);
         self.heard = now;
         if frame.received < self.acknowledged || frame.received > self.sent {
@@ -205,18 +207,12 @@ impl Pipe {
             self.unacknowledged_since = now;
         }
         self.limit = self.limit.max(frame.received.saturating_add(u64::from(frame.credit)));
-        match frame.body {
-            Body::Bytes(bytes) => self.take_bytes(now, bytes),
-            Body::Late(bytes) => {
-                if self.inbox.len() < self.window / 2 {
-                    let more = self.window.min(WINDOW_MAX - self.window).min(*spare);
-                    self.window += more;
-                    *spare -= more;
-                }
-                self.take_bytes(now, bytes)
-            }
-            Body::End(_) => Ok(()),
+        if waited && self.inbox.len() < self.window / 2 {
+            let more = self.window.min(WINDOW_MAX - self.window).min(*spare);
+            self.window += more;
+            *spare -= more;
         }
+        self.take_bytes(now, bytes)
     }
 
     fn take_bytes(&mut self, now: Mono, bytes: &[u8]) -> Result<(), End> {

@@ -55,5 +55,5 @@ async fn ask(server: IpAddr) -> io::Result<Told> {
             }
         }
     };
-    clock::within(ANSWER_MAX, answer).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    clock::timely(ANSWER_MAX, answer).await
 }

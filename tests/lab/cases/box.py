@@ -5,7 +5,8 @@ import shutil
 import signal
 import time
 
-from world import NAME, PORT, Call, Failed
+from namespaces import Call
+from world import NAME, PORT, Failed
 
 from . import case
 

@@ -23,6 +23,7 @@ use crate::session::io::Report;
 use crate::session::io::network::Bell;
 use crate::session::io::sntp::Told;
 use crate::sys::clock::within;
+use crate::sys::heap;
 use crate::sys::notify;
 use crate::sys::signals::Termination;
 
@@ -78,6 +79,7 @@ struct Sources {
 pub fn run(options: &Options) -> Result<(), StartError> {
     // First of all: threads inherit which signals are blocked.
     let termination = Termination::new().map_err(|e| StartError::System("signals", e))?;
+    heap::keep_some_free();
     let executor = Rc::new(LocalExecutor::new());
     // On the heap, agent and future alike: its bounded tables make it some hundred KiB.
     let agent = Box::new(Agent::new(options, &executor)?);

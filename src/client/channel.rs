@@ -24,13 +24,14 @@ use yamux::{Connection, Mode};
 use super::way::Path;
 use crate::health::tracker::cut;
 use crate::remote::channel::no_name;
-use crate::remote::io::gather::{Reads, Writes};
 use crate::remote::io::{carrier, messages, stream};
 use crate::remote::opening::{Answer, Health, Opening, Paths, Refusal, Service};
 use crate::remote::relay::frame::End;
 use crate::session::cause::Cause;
+use crate::session::io::gather::{Reads, Writes};
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::{timely, within};
+use crate::sys::tcp;
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// For TCP to open.
@@ -114,7 +115,9 @@ pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Cha
     let _ = tcp.set_nodelay(true);
     // On a network that this device has left, nothing else ends it.
     let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-    shake(Box::new(Reads::new(tcp)), &address.to_string(), tls).await
+    let opened = shake(Box::new(Reads::new(tcp.clone())), &address.to_string(), tls).await;
+    tcp::suit_line(&tcp);
+    opened
 }
 
 /// The handshake, and the first question. `whom`: for the failure's words.

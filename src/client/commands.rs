@@ -39,6 +39,7 @@ use crate::session::io::link::Link;
 use crate::session::io::{Account, Endpoint};
 use crate::session::tls::{Judged, Roots};
 use crate::session::topics::Topics;
+use crate::sys::heap;
 use crate::sys::random::System;
 use crate::units::UnixSeconds;
 
@@ -89,6 +90,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    heap::keep_some_free();
     match smol::block_on(carry_out(&line)) {
         Ok(text) => {
             print!("{text}");

@@ -19,6 +19,8 @@ use super::packet::{Filters, Inbound, Level, Outbound, PACKET_MAX, SPREAD_PROPER
 use super::topics::Topic;
 use super::wire311;
 
+/// Longest length of a packet behind its fixed header (2.1.4).
+const LENGTH_MAX: usize = 268_435_455;
 /// QoS 1 messages that the broker may have in flight to us.
 const RECEIVE_MAX: u16 = 10;
 
@@ -54,8 +56,7 @@ pub fn encode(
     out: &mut Vec<u8>,
 ) -> Result<(), Unencodable> {
     if level == Level::V311 {
-        out.extend(wire311::encode(packet, login).map_err(|_| Unencodable)?);
-        return Ok(());
+        return wire311::encode(packet, login, out);
     }
     let bytes = match packet {
         Outbound::Connect { client_id, keepalive_s, will, .. } => {
@@ -63,7 +64,9 @@ pub fn encode(
         }
         Outbound::Subscribe { id, filters } => subscribe(*id, filters),
         Outbound::Unsubscribe { id, filters } => unsubscribe(*id, filters),
-        Outbound::Publish { topic, payload, retain, id } => publish(topic, payload, *retain, *id),
+        Outbound::Publish { topic, payload, retain, id } => {
+            return publish(level, (topic, payload), *retain, *id, out);
+        }
         Outbound::Puback(id) => Puback::builder().packet_id(*id).build().map(|p| p.to_continuous_buffer()),
         Outbound::Ping => Pingreq::builder().build().map(|p| p.to_continuous_buffer()),
         Outbound::Disconnect => Disconnect::builder().build().map(|p| p.to_continuous_buffer()),
@@ -103,19 +106,42 @@ fn unsubscribe(id: u16, filters: &Filters) -> Encoded {
     Ok(Unsubscribe::builder().packet_id(id).entries(entries)?.build()?.to_continuous_buffer())
 }
 
-fn publish(topic: &str, payload: &[u8], retain: bool, id: Option<u16>) -> Encoded {
-    let builder = Publish::builder().topic_name(topic)?.retain(retain).payload(payload);
-    let builder = match id {
-        Some(id) => builder.qos(Qos::AtLeastOnce).packet_id(id),
-        None => builder.qos(Qos::AtMostOnce),
-    };
-    Ok(builder.build()?.to_continuous_buffer())
+/// A PUBLISH (3.3), straight into where it is sent from: bulk is not copied again and again. `level`: 3.1.1 has no properties.
+pub(super) fn publish(
+    level: Level,
+    message: (&str, &[u8]),
+    retain: bool,
+    id: Option<u16>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unencodable> {
+    let (topic, payload) = message;
+    let properties: &[u8] = if level == Level::V5 { &[0] } else { &[] };
+    let topic_length = u16::try_from(topic.len()).map_err(|_| Unencodable)?;
+    let id = id.map(u16::to_be_bytes);
+    let id = id.as_ref().map_or(&[][..], |id| id.as_slice());
+    let mut length = 2 + topic.len() + id.len() + properties.len() + payload.len();
+    if length > LENGTH_MAX || topic.is_empty() {
+        return Err(Unencodable);
+    }
+    out.reserve(5 + length);
+    out.push(0x30 | if id.is_empty() { 0 } else { 0b0010 } | u8::from(retain));
+    while length > 0x7f {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    for part in [&topic_length.to_be_bytes()[..], topic.as_bytes(), id, properties, payload] {
+        out.extend_from_slice(part);
+    }
+    Ok(())
 }
 
 /// Cuts the byte stream into packets. Holds at most [`PACKET_MAX`] bytes.
 #[derive(Debug, Default)]
 pub struct Framer {
     held: Vec<u8>,
+    /// What of it was pulled already: moved out of the way once for all packets of a read.
+    taken: usize,
     level: Level,
 }
 
@@ -140,6 +166,8 @@ impl Framer {
 
     /// Takes in what came; at most one read's worth at a time, so what is held stays bounded.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.held.drain(..self.taken);
+        self.taken = 0;
         self.held.extend_from_slice(bytes);
     }
 
@@ -148,17 +176,18 @@ impl Framer {
     /// # Errors
     /// [`Violation`]: the connection is to be dropped.
     pub fn pull(&mut self) -> Result<Option<Inbound>, Violation> {
+        let held = self.held.get(self.taken..).unwrap_or_default();
         // Judged at once, so that a web server or an SSH server is named without waiting for the length it seems to give.
-        if self.held.first().is_some_and(|first| !is_allowed(*first)) {
+        if held.first().is_some_and(|first| !is_allowed(*first)) {
             return Err(NOT_ALLOWED);
         }
-        let Some(frame) = frame(&self.held)? else { return Ok(None) };
-        let Some(body) = self.held.get(frame.body..frame.total) else { return Ok(None) };
+        let Some(frame) = frame(held)? else { return Ok(None) };
+        let Some(body) = held.get(frame.body..frame.total) else { return Ok(None) };
         let packet = decode(self.level, frame.first, body)?;
-        self.held.drain(..frame.total);
-        if self.held.is_empty() {
+        self.taken += frame.total;
+        if self.taken == self.held.len() {
             // A burst is over: give its memory back.
-            self.held = Vec::new();
+            (self.held, self.taken) = (Vec::new(), 0);
         }
         Ok(Some(packet))
     }
@@ -251,8 +280,24 @@ fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
     if flags & 0b0110 > 0b0010 {
         return Err(Violation("a message at a QoS that was not agreed"));
     }
+    // Nearly always without properties; those that there are, the crate judges.
+    if let Some((topic, id, [0, payload @ ..])) = head(flags, body) {
+        return taken(topic, payload, id);
+    }
     let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| Violation("a malformed PUBLISH"))?;
     taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id())
+}
+
+/// Topic, packet id and the rest of a PUBLISH (3.3.2): in MQTT 5 properties and payload, in 3.1.1 the payload.
+pub(super) fn head(flags: u8, body: &[u8]) -> Option<(&str, Option<u16>, &[u8])> {
+    let (length, rest) = body.split_first_chunk()?;
+    let (topic, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let topic = core::str::from_utf8(topic).ok()?;
+    if flags & 0b0110 == 0 {
+        return Some((topic, None, rest));
+    }
+    let (id, rest) = rest.split_first_chunk()?;
+    Some((topic, Some(u16::from_be_bytes(*id)), rest))
 }
 
 /// A message within what was agreed.
@@ -421,6 +466,35 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn messages_are_written_as_the_crate_writes_them(
+            topic in "[a-z/]{1,80}", payload in proptest::collection::vec(any::<u8>(), 0..300),
+            retain: bool, id in prop::option::of(1u16..),
+        ) {
+            let builder = Publish::builder().topic_name(topic.as_str()).unwrap().retain(retain).payload(payload.as_slice());
+            let builder = match id {
+                Some(id) => builder.qos(Qos::AtLeastOnce).packet_id(id),
+                None => builder.qos(Qos::AtMostOnce),
+            };
+            let mut out = b"before".to_vec();
+            publish(Level::V5, (&topic, &payload), retain, id, &mut out).unwrap();
+            prop_assert_eq!(&out[6..], builder.build().unwrap().to_continuous_buffer());
+        }
+
+        #[test]
+        fn messages_are_read_as_the_crate_reads_them(
+            flags in prop::sample::select(vec![0u8, 1, 2, 3, 8, 10]),
+            body in prop::collection::vec(prop::sample::select(vec![0u8, 1, 2, b'a', b'/', 0x23, 0xff]), 0..30),
+        ) {
+            let crates = Publish::parse(flags, Arc::from(body.as_slice())).ok().and_then(|(packet, _)| {
+                taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id()).ok()
+            });
+            // What the crate refuses for its topic or its id is on no topic of ours.
+            if crates.is_some() {
+                prop_assert_eq!(message(flags, &body).ok(), crates);
+            }
+        }
+
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = all(&bytes);

@@ -2,16 +2,14 @@
 //!
 //! No properties, no reason codes but the six of CONNACK and the one of SUBACK, no DISCONNECT from the broker, no will delay.
 
-use std::sync::Arc;
-
 use mqtt_protocol_core::mqtt::packet::v3_1_1::{
-    Connect, Disconnect, Pingreq, Puback, Publish, Suback, Subscribe, Unsubscribe,
+    Connect, Disconnect, Pingreq, Puback, Suback, Subscribe, Unsubscribe,
 };
 use mqtt_protocol_core::mqtt::packet::{Qos, SubEntry, SubOpts};
 
-use super::packet::{Inbound, Level, Outbound, Welcome, Will};
+use super::packet::{Filters, Inbound, Level, Outbound, Welcome, Will};
 use super::topics::Topic;
-use super::wire::{Encoded, Login, NOT_ALLOWED, Violation, taken};
+use super::wire::{Encoded, Login, NOT_ALLOWED, Unencodable, Violation, head, publish, taken};
 
 /// The MQTT 5 reason code for a return code of CONNACK (3.1.1, 3.2.2.3).
 pub const fn refusal(code: u8) -> u8 {
@@ -26,37 +24,37 @@ pub const fn refusal(code: u8) -> u8 {
     }
 }
 
-/// One packet.
+/// Encodes one packet onto `out`.
 ///
 /// # Errors
-/// Those of the crate's builders: what was given does not fit MQTT.
-pub fn encode(packet: &Outbound, login: Option<Login<'_>>) -> Encoded {
-    match packet {
+/// [`Unencodable`]; nothing was added.
+pub fn encode(packet: &Outbound, login: Option<Login<'_>>, out: &mut Vec<u8>) -> Result<(), Unencodable> {
+    let bytes = match packet {
+        Outbound::Publish { topic, payload, retain, id } => {
+            return publish(Level::V311, (topic, payload), *retain, *id, out);
+        }
         Outbound::Connect { client_id, keepalive_s, will, .. } => {
             connect(client_id, *keepalive_s, will.as_ref(), login)
         }
-        Outbound::Subscribe { id, filters } => {
-            let entry = |f: &Topic| SubEntry::new(f.as_str(), SubOpts::new().set_qos(Qos::AtLeastOnce));
-            let entries = filters.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-            Ok(Subscribe::builder().packet_id(*id).entries(entries).build()?.to_continuous_buffer())
-        }
-        Outbound::Unsubscribe { id, filters } => {
-            let entries: Vec<&str> = filters.iter().map(Topic::as_str).collect();
-            Ok(Unsubscribe::builder().packet_id(*id).entries(entries)?.build()?.to_continuous_buffer())
-        }
-        Outbound::Publish { topic, payload, retain, id } => {
-            let builder =
-                Publish::builder().topic_name(topic.as_str())?.retain(*retain).payload(payload.as_slice());
-            let builder = match id {
-                Some(id) => builder.qos(Qos::AtLeastOnce).packet_id(*id),
-                None => builder.qos(Qos::AtMostOnce),
-            };
-            Ok(builder.build()?.to_continuous_buffer())
-        }
-        Outbound::Puback(id) => Ok(Puback::builder().packet_id(*id).build()?.to_continuous_buffer()),
-        Outbound::Ping => Ok(Pingreq::builder().build()?.to_continuous_buffer()),
-        Outbound::Disconnect => Ok(Disconnect::builder().build()?.to_continuous_buffer()),
-    }
+        Outbound::Subscribe { id, filters } => subscribe(*id, filters),
+        Outbound::Unsubscribe { id, filters } => unsubscribe(*id, filters),
+        Outbound::Puback(id) => Puback::builder().packet_id(*id).build().map(|p| p.to_continuous_buffer()),
+        Outbound::Ping => Pingreq::builder().build().map(|p| p.to_continuous_buffer()),
+        Outbound::Disconnect => Disconnect::builder().build().map(|p| p.to_continuous_buffer()),
+    };
+    out.extend(bytes.map_err(|_| Unencodable)?);
+    Ok(())
+}
+
+fn subscribe(id: u16, filters: &Filters) -> Encoded {
+    let entry = |f: &Topic| SubEntry::new(f.as_str(), SubOpts::new().set_qos(Qos::AtLeastOnce));
+    let entries = filters.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(Subscribe::builder().packet_id(id).entries(entries).build()?.to_continuous_buffer())
+}
+
+fn unsubscribe(id: u16, filters: &Filters) -> Encoded {
+    let entries: Vec<&str> = filters.iter().map(Topic::as_str).collect();
+    Ok(Unsubscribe::builder().packet_id(id).entries(entries)?.build()?.to_continuous_buffer())
 }
 
 fn connect(client_id: &str, keepalive_s: u16, will: Option<&Will>, login: Option<Login<'_>>) -> Encoded {
@@ -100,8 +98,8 @@ fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
     if flags & 0b0110 > 0b0010 {
         return Err(Violation("a message at a QoS that was not agreed"));
     }
-    let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| Violation("a malformed PUBLISH"))?;
-    taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id())
+    let (topic, id, payload) = head(flags, body).ok_or(Violation("a malformed PUBLISH"))?;
+    taken(topic, payload, id)
 }
 
 fn two_bytes(body: &[u8]) -> Result<u16, Violation> {
@@ -113,6 +111,10 @@ fn two_bytes(body: &[u8]) -> Result<u16, Violation> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use mqtt_protocol_core::mqtt::packet::v3_1_1::Publish;
+
     use super::*;
     use crate::session::wire::{Framer, encode as encode_any};
     use proptest::prelude::*;
@@ -197,6 +199,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn messages_are_read_as_the_crate_reads_them(
+            flags in prop::sample::select(vec![0u8, 1, 2, 3, 8, 10]),
+            body in prop::collection::vec(prop::sample::select(vec![0u8, 1, 2, b'a', b'/', 0x23, 0xff]), 0..30),
+        ) {
+            let crates = Publish::parse(flags, Arc::from(body.as_slice())).ok().and_then(|(packet, _)| {
+                taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id()).ok()
+            });
+            if crates.is_some() {
+                prop_assert_eq!(message(flags, &body).ok(), crates);
+            }
+        }
+
         #[test]
         fn arbitrary_bodies_never_panic(
             kind in prop::sample::select(vec![0x20u8, 0x30, 0x32, 0x40, 0x90, 0xb0, 0xd0, 0xe0]),

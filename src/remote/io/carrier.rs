@@ -11,12 +11,12 @@ use smol::net::TcpStream;
 use smol::{LocalExecutor, Task};
 use yamux::{Config, Connection, Mode};
 
-use super::gather::Writes;
 use super::messages;
 use super::pump::pump_program;
 use super::stream::Stream;
 use crate::remote::gate::Admitted;
 use crate::remote::opening::{Answer, Name, Opening, Refusal, Service};
+use crate::session::io::gather::Writes;
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::{timely, within};
 
@@ -27,10 +27,11 @@ const STREAMS_MAX: usize = 16;
 pub const SEATS: usize = 12;
 /// The multiplexer breaks the whole carrier at its own limit, which nobody who waits reaches.
 const LIMIT: usize = 2 * STREAMS_MAX;
-/// What yamux may hold for one carrier: its least, 256 KiB a stream. Only a service that does not read lets it grow.
-const WINDOW_MAX: usize = LIMIT * 256 * 1024;
-/// Frames are cut to this: one TLS record each, and a short stream waits for no long one's megabyte.
-const FRAME_MAX: usize = 16 * 1024;
+/// What yamux may hold for one carrier: its least, 256 KiB a stream, and some more for those that are quicker than that, so that both
+/// ends seldom wait for each other. Only a service that does not read lets it be filled.
+const WINDOW_MAX: usize = LIMIT * 256 * 1024 + 2 * 1024 * 1024;
+/// Frames are cut to this: one TLS record each with their twelve bytes of header, and a short stream waits for no long one's megabyte.
+const FRAME_MAX: usize = 16 * 1024 - 12;
 /// For the first message on a stream.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 /// For a service on the same box to take a connection.

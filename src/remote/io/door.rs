@@ -22,7 +22,6 @@ use smol::stream::Stream as _;
 use smol::{LocalExecutor, Task};
 
 use super::carrier::{self, Call, Counter, Local};
-use super::gather::Reads;
 use super::relay::RelayStream;
 use super::visit::{self, Visit};
 use crate::pairing::record::DeviceId;
@@ -30,8 +29,10 @@ use crate::remote::channel::key_of;
 use crate::remote::gate::{Admitted, Gate};
 use crate::remote::relay::frame::End;
 use crate::remote::visit::is_visit;
+use crate::session::io::gather::Reads;
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
+use crate::sys::tcp;
 
 /// Carriers at once, of all devices.
 pub const CARRIERS_MAX: usize = 12;
@@ -366,7 +367,9 @@ impl Hall {
             if is_visit(first) {
                 return Ok(Guest::Visitor(tcp));
             }
-            self.acceptor.accept(Reads::new(tcp)).await.map(|stream| Guest::Device(Box::new(stream)))
+            let stream = self.acceptor.accept(Reads::new(tcp.clone())).await?;
+            tcp::suit_line(&tcp);
+            io::Result::Ok(Guest::Device(Box::new(stream)))
         };
         match within(HANDSHAKE_MAX, shake).await {
             Some(Ok(Guest::Device(stream))) => self.let_in(stream, from),

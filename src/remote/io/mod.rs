@@ -2,7 +2,6 @@
 
 pub mod carrier;
 pub mod door;
-pub mod gather;
 pub mod mdns;
 pub mod messages;
 pub mod pump;

@@ -146,6 +146,22 @@ impl AsyncWrite for RelayStream {
         Poll::Pending
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut shared = self.shared.borrow_mut();
+        let n: usize = parts.iter().map(|part| shared.pipe.write(part)).sum();
+        drop(shared);
+        if n == 0 {
+            // Nothing to write, no room, or over.
+            return self.poll_write(cx, parts.iter().find(|part| !part.is_empty()).map_or(&[], |part| part));
+        }
+        self.bell.ring();
+        Poll::Ready(Ok(n))
+    }
+
     /// What is written goes by itself.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))

@@ -11,9 +11,9 @@ use super::frame::{BYTES_MAX, Body, End, Frame, decode};
 use crate::units::Mono;
 
 /// What a window begins with.
-pub const WINDOW_LEAST: usize = 64 * 1024;
+pub const WINDOW_LEAST: usize = 256 * 1024;
 /// What it grows to.
-pub const WINDOW_MAX: usize = 1024 * 1024;
+pub const WINDOW_MAX: usize = 2048 * 1024;
 /// Bytes that may wait to be framed.
 const OUTBOX_MAX: usize = 64 * 1024;
 /// What came is acknowledged after this long, if nothing else says so before.
@@ -462,7 +462,8 @@ mod tests {
                     let body = Body::Bytes(&[0; BYTES_MAX]);
                     Frame { sequence, received: 0, credit: 0, body }.encode()
                 };
-                way.extend((4..20).map(more));
+                let enough = WINDOW_LEAST.div_ceil(BYTES_MAX) as u32 + 1;
+                way.extend((4..4 + enough).map(more));
             },
             End::Overrun,
         );

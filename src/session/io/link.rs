@@ -77,6 +77,7 @@ impl Link {
                 // The topic, and the few bytes of the packet's own.
                 let payload = packet.map_or(PAYLOAD_MAX, |max| max.saturating_sub(TOPIC_MAX + 16));
                 self.payload_max = payload.min(PAYLOAD_MAX);
+                self.transport.suit_line();
                 Ok(())
             }
             Report::Packet(Inbound::Rejected(code)) => Err(Cause::Rejected(code)),

@@ -3,6 +3,7 @@
 
 pub mod datagram;
 pub mod dns;
+pub mod gather;
 pub mod link;
 pub mod network;
 pub mod sntp;
@@ -32,12 +33,15 @@ use super::wire::{Framer, Login, encode};
 use crate::config::broker::BrokerUrl;
 use crate::sys::tcp;
 use dns::Overrides;
+use gather::Reads;
 use stream::{Duplex, connect, handshake};
 
 /// Bytes that may wait for a slow broker. More than all messages in flight; beyond it the broker does not read.
 const OUTBOX_MAX: usize = 256 * 1024;
 /// Bytes read at a time; bounds the work of one wake-up together with the loop, which takes one packet a turn.
 const READ_MAX: usize = 4096;
+/// The same where bulk comes: a TLS record.
+const READ_BULK_MAX: usize = 16 * 1024;
 
 /// Where the broker is and how to log in to it.
 #[derive(Clone)]
@@ -112,13 +116,16 @@ struct Open {
     stream: Box<dyn Duplex>,
     framer: Framer,
     outbox: Vec<u8>,
+    /// What is read goes here first.
+    room: Vec<u8>,
     /// Bytes are in the TLS layer that the socket has not taken yet.
     unflushed: bool,
 }
 
 impl Open {
-    fn new(stream: Box<dyn Duplex>) -> Self {
-        Self { stream, framer: Framer::default(), outbox: Vec::new(), unflushed: false }
+    fn new(stream: Box<dyn Duplex>, read_max: usize) -> Self {
+        let room = vec![0; read_max];
+        Self { stream, framer: Framer::default(), outbox: Vec::new(), room, unflushed: false }
     }
 }
 
@@ -130,7 +137,7 @@ pub struct Transport {
     socket: Option<TcpStream>,
     /// That of a connection whose link went down, see [`Transport::hold`].
     held: Option<TcpStream>,
-    /// What comes is acknowledged at once.
+    /// It carries bulk: what comes is acknowledged at once, and read in large pieces.
     quick: bool,
 }
 
@@ -140,9 +147,14 @@ impl Transport {
         Self { endpoint, link: Link::Idle, socket: None, held: None, quick: false }
     }
 
-    /// From now on what comes is acknowledged at once ([`tcp::acknowledge`]): for bulk.
+    /// For bulk: what comes on connections made from now on is acknowledged at once ([`tcp::acknowledge`]) and read in large pieces.
     pub const fn quicken(&mut self) {
         self.quick = true;
+    }
+
+    /// For bulk, once the broker has answered: see [`tcp::suit_line`].
+    pub fn suit_line(&self) {
+        self.socket.iter().for_each(tcp::suit_line);
     }
 
     /// Where the broker is and how to log in to it.
@@ -261,16 +273,19 @@ impl Transport {
                 },
                 Link::Handshaking(work) => match std::task::ready!(work.as_mut().poll(cx)) {
                     Ok(stream) => {
-                        self.link = Link::Up(Open::new(stream));
+                        let read_max = if self.quick { READ_BULK_MAX } else { READ_MAX };
+                        self.link = Link::Up(Open::new(stream, read_max));
                         return Poll::Ready(Report::Connected);
                     }
                     Err(cause) => return Poll::Ready(self.failed(cause)),
                 },
                 Link::Up(open) => {
-                    if let Some(socket) = self.socket.as_ref().filter(|_| self.quick) {
+                    let polled = open.poll_packet(cx);
+                    // What has come is taken; more may wait at the broker for the word that it has.
+                    if let Some(socket) = self.socket.as_ref().filter(|_| self.quick && polled.is_pending()) {
                         tcp::acknowledge(socket);
                     }
-                    let report = std::task::ready!(open.poll_packet(cx));
+                    let report = std::task::ready!(polled);
                     return Poll::Ready(report.map_or_else(|cause| self.failed(cause), Report::Packet));
                 }
                 Link::Closing(open) => {
@@ -291,8 +306,10 @@ impl Transport {
             (Some(_), Err(_)) => return self.failed(Cause::NameUnknown),
         };
         let (host, port, path) = (self.endpoint.host.clone(), self.endpoint.port, self.endpoint.path.clone());
+        let quick = self.quick;
         self.link = Link::Handshaking(Box::pin(async move {
             let stream: Box<dyn Duplex> = match tls {
+                Some((connector, name)) if quick => handshake(connector, name, Reads::new(tcp)).await?,
                 Some((connector, name)) => handshake(connector, name, tcp).await?,
                 None => Box::new(tcp),
             };
@@ -324,10 +341,9 @@ impl Open {
                 Ok(None) => {}
                 Err(violation) => return Poll::Ready(Err(Cause::Protocol(violation.0))),
             }
-            let mut buffer = [0u8; READ_MAX];
-            match std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            match std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut self.room)) {
                 Ok(0) => return Poll::Ready(Err(Cause::Closed)),
-                Ok(n) => self.framer.push(buffer.get(..n).unwrap_or_default()),
+                Ok(n) => self.framer.push(self.room.get(..n).unwrap_or_default()),
                 Err(error) => return Poll::Ready(Err(stream::lost(&error))),
             }
         }

@@ -95,7 +95,7 @@ pub async fn connect(addresses: Vec<SocketAddr>) -> Result<(TcpStream, SocketAdd
 pub async fn handshake(
     connector: TlsConnector,
     name: ServerName<'static>,
-    tcp: TcpStream,
+    tcp: impl Duplex + 'static,
 ) -> Result<Box<dyn Duplex>, Cause> {
     match connector.connect(name, tcp).await {
         Ok(stream) => Ok(Box::new(stream)),

@@ -128,6 +128,32 @@ def paths(w):
     yield 0
 
 
+@case(stays_online=True, back_within=1, more_kib=2048)
+def paths_gone(w):
+    """a connection that says nothing while its path goes is told so, and the next one does not have to find out"""
+    house(w)
+    upnpd(w, OUTSIDE)
+    w.ip(w.net, f"route add {OUTSIDE}/32 via 198.51.100.1")
+    yield
+    w.call("PUT", "/v1/users/anna", {})
+    phone = Phone(w, w.net)
+    phone.forward(w.net)
+    w.wait("it goes directly", lambda: phone.path() == "direct", 40)
+    host, port = phone.told()[0]["listening"].rsplit(":", 1)
+    w.launch("silent", w.net, "bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}; cat <&3")
+    time.sleep(1)
+    w.drop(f"tcp dport {DOOR}")
+    w.drop(f"tcp sport {DOOR}")
+    told = w.wait("the silent connection is told", lambda: w.running["silent"].poll() is not None, 30)
+    quick = phone.fetch()
+    if phone.path() != "broker" or quick > 4:
+        raise Failed(f"the next goes by {phone.path()} after {quick:.1f} s")
+    w.pass_all()
+    settle(w)
+    print(f"     paths-gone: told after {told:.1f} s of silence, the next connection after {quick:.1f} s", flush=True)
+    yield 0
+
+
 @case(doctor="router-double-nat", anywhere=True, stays_online=True, back_within=1, more_kib=2048)
 def paths_behind_two(w):
     """behind two routers a device outside comes through the broker, and is told why not directly"""

@@ -50,6 +50,8 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Entrance {
     executor: Rc<LocalExecutor<'static>>,
     gate: Gate,
+    /// The state of the store that the gate is in line with.
+    kept: Option<u64>,
     door: Option<(Door, Pin<Box<Receiver<Call>>>)>,
     /// The connection to the broker that carries bulk, while there is one.
     relay: Option<(Relay, Task<()>)>,
@@ -83,6 +85,7 @@ impl Entrance {
         let mut entrance = Self {
             executor: Rc::clone(executor),
             gate: Gate::default(),
+            kept: None,
             door: None,
             relay: None,
             carried: heapless::Deque::new(),
@@ -236,18 +239,25 @@ fn open(
 impl Agent {
     /// Whoever is not paired (any more) is out when this returns; after each event.
     pub(super) fn keep_gate(&mut self) {
-        let is_open = self.vault.corruption().is_none();
-        if self.entrance.gate.update(self.vault.ledger(), is_open)
-            && let Some((door, _)) = &self.entrance.door
-        {
-            door.cut();
+        if self.entrance.kept.replace(self.vault.version()) != Some(self.vault.version()) {
+            let is_open = self.vault.corruption().is_none();
+            if self.entrance.gate.update(self.vault.ledger(), is_open)
+                && let Some((door, _)) = &self.entrance.door
+            {
+                door.cut();
+            }
         }
         if !self.wants_session() {
             self.entrance.close_relay();
         }
+    }
+
+    /// A door that could not be opened is a finding for as long as the agent runs.
+    pub(super) fn tell_closed_door(&mut self) {
         let now = self.now().mono;
-        let failure = self.entrance.failure.clone();
-        self.hold(failure.is_some(), Code::RemotePortTaken, &failure.unwrap_or_default(), now);
+        if let Some(failure) = &self.entrance.failure {
+            self.tracker.raise(Code::RemotePortTaken, "", failure, now);
+        }
     }
 
     /// Somebody has said something through the door or on the LAN.

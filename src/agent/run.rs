@@ -157,6 +157,7 @@ impl Agent {
             self.judge_array(&array);
             log::info!("array {}", views::array_evidence(&array));
         }
+        self.tell_closed_door();
         self.show_faults();
         self.look_at_clock();
         self.look_at_network();

@@ -21,6 +21,8 @@ pub(super) struct Vault {
     /// At the daily budget; `None` where nobody knows.
     years_at_least: Option<u32>,
     ledger: Ledger,
+    /// Grows with every change of the ledger or of whether it may be believed.
+    version: u64,
     /// How long reading and judging took.
     opened_in: Duration,
     /// The longest commit since then: everything else waits for it.
@@ -64,7 +66,17 @@ impl Vault {
             }
         };
         let (opened_in, worst_commit) = (began.elapsed(), Duration::ZERO);
-        Ok(Self { site, place, lock: Some(lock), years_at_least, ledger, opened_in, worst_commit, kind })
+        Ok(Self {
+            site,
+            place,
+            lock: Some(lock),
+            years_at_least,
+            ledger,
+            version: 0,
+            opened_in,
+            worst_commit,
+            kind,
+        })
     }
 
     /// Where it is.
@@ -80,6 +92,11 @@ impl Vault {
     /// The state as it is in the store.
     pub(super) const fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What it is compared with later to see whether the state is another: cheaper than looking at the state.
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// Writes a transaction; only then is it part of the ledger.
@@ -99,6 +116,7 @@ impl Vault {
             Refusal::ReadOnly
         })?;
         self.ledger = after;
+        self.version += 1;
         Ok(())
     }
 
@@ -141,7 +159,8 @@ impl Vault {
             self.lock = None;
             let kept = self.site.set_aside()?;
             log::warn!("the damaged store is kept in {}", kept.display());
-            *self = Self::open(self.site.clone(), records_per_day, random)?;
+            let version = self.version + 1;
+            *self = Self { version, ..Self::open(self.site.clone(), records_per_day, random)? };
         }
         Ok(())
     }

@@ -38,6 +38,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Unacknowledged data older than this ends a connection (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
 const USER_TIMEOUT_MS: u32 = 15_000;
+/// After so many seconds without a word TCP asks whether the NAS is still there, and again every [`ASK_EVERY_S`] (tcp(7)). As often
+/// as by the broker's way; what is silent on a dead path is then told so within 25 s, and not only when it speaks.
+const ASK_AFTER_S: u32 = 20;
+const ASK_EVERY_S: u32 = 5;
 /// For the handshake, and for the NAS to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
@@ -115,6 +119,9 @@ pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Cha
     let _ = tcp.set_nodelay(true);
     // On a network that this device has left, nothing else ends it.
     let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
+    let _ = setsockopt(&tcp, sockopt::TcpKeepIdle, &ASK_AFTER_S);
+    let _ = setsockopt(&tcp, sockopt::TcpKeepInterval, &ASK_EVERY_S);
+    let _ = setsockopt(&tcp, sockopt::KeepAlive, &true);
     let opened = shake(Box::new(Reads::new(tcp.clone())), &address.to_string(), tls).await;
     tcp::suit_line(&tcp);
     opened

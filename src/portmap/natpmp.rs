@@ -83,7 +83,7 @@ pub enum Refusal {
     #[error("the router has no public address of its own")]
     NetworkFailure,
     /// 4.
-    #[error("the router cannot hold another mapping")]
+    #[error("the router cannot hold another mapping; where two stand in a row, set the first to bridge mode")]
     OutOfResources,
     /// 5.
     #[error("the router does not know the request")]

@@ -121,7 +121,9 @@ pub enum Refusal {
     #[error("the router has no connection of its own")]
     NetworkFailure,
     /// 8.
-    #[error("the router cannot hold another mapping now")]
+    #[error(
+        "the router cannot hold another mapping now; where two stand in a row, set the first to bridge mode"
+    )]
     NoResources,
     /// 9.
     #[error("the router cannot map TCP")]

@@ -1,5 +1,5 @@
-"""A NAS with services, a Mosquitto and one paired device, as programs: what scripts/lab-webdav, scripts/soak-remote and scripts/bench
-remote have in common. On loopback, or each in a network namespace."""
+"""A NAS with services, a Mosquitto and paired devices, as programs: what scripts/lab-webdav, scripts/lab-web, scripts/soak-remote
+and scripts/bench remote have in common. On loopback, or each in a network namespace."""
 import json
 import os
 import shutil
@@ -153,16 +153,17 @@ map_port = false
                 raise Failed(f"not within {patience} s: {what}; the logs are in {self.where.relative_to(TOP)}")
             time.sleep(0.05)
 
-    # ---- the device ----
+    # ---- the devices ----
+    # Each keeps its own state: `who`.
 
-    def client(self, *words):
-        return self.within(self.device, CLIENT, *words, "--state", self.where / "device")
+    def client(self, *words, who="device"):
+        return self.within(self.device, CLIENT, *words, "--state", self.where / who)
 
-    def pair(self):
+    def pair(self, who="device"):
         self.call("PUT", "/v1/users/anna", {})
         code = self.call("POST", "/v1/codes", {"user": "anna"})["code"]
         done = subprocess.run(self.client("pair", code, "--broker", f"mqtts://{self.broker_at}:{self.port}", "--ca", self.where / "broker/ca.pem", "--user", "pairing",
-                                          "--password-file", self.where / "broker/pairing.password", "--timeout", 30), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                          "--password-file", self.where / "broker/pairing.password", "--timeout", 30, who=who), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             raise Failed(f"pairing: {done.stdout}")
 
@@ -170,10 +171,10 @@ map_port = false
         """What the client is told so that it goes this way."""
         return ["--at", f"{self.at}:{self.door}"] if path == "lan" else ["--path", path]
 
-    def forward(self, service, path, what="client", listen="127.0.0.1:0"):
+    def forward(self, service, path, what="client", listen="127.0.0.1:0", who="device"):
         """Starts a forward; its local address (host, port)."""
         log = open(self.where / f"{what}.log", "ab")
-        self.running[what] = subprocess.Popen(self.client("forward", service, "--listen", listen, "--json", *self.way(path)), stdin=subprocess.DEVNULL,
+        self.running[what] = subprocess.Popen(self.client("forward", service, "--listen", listen, "--json", *self.way(path), who=who), stdin=subprocess.DEVNULL,
                                               stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=die_with_parent)
         line = self.running[what].stdout.readline()
         try:

@@ -58,6 +58,10 @@ const CALLS_MAX: usize = 8;
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Unacknowledged data older than this ends a carrier (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
 const USER_TIMEOUT_MS: u32 = 60_000;
+/// After so many seconds without a word TCP asks whether the device is still there, and again every [`ASK_EVERY_S`] (tcp(7)). One that
+/// has left its network with a silent stream open would keep its carrier for two hours otherwise; so it goes with the time above.
+const ASK_AFTER_S: u32 = 40;
+const ASK_EVERY_S: u32 = 10;
 
 /// The way by which a carrier came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -333,9 +337,11 @@ impl Hall {
             hall.greeting.take(from);
             let (greeter, free) = (Rc::clone(&hall), free.clone());
             let greet = async move {
-                // Both only make it better; a kernel without them still works.
+                // All of it only makes it better; a kernel without them still works.
                 let _ = stream.set_nodelay(true);
                 let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
+                let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &ASK_AFTER_S);
+                let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &ASK_EVERY_S);
                 let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
                 let greeted = greeter.receive(stream, Origin::Address(from)).await;
                 greeter.count(greeted);

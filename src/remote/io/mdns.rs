@@ -20,7 +20,8 @@ use nix::sys::socket::{
 
 use crate::random::Random;
 use crate::remote::mdns::{
-    ADDRESSES_MAX, Browser, Found, GROUP_V4, GROUP_V6, PORT, Profile, Responder, Sender, Subnet, is_local,
+    ADDRESSES_MAX, Browser, Found, GROUP_V4, GROUP_V6, PORT, Profile, Query, Responder, Sender, Subnet,
+    is_local, is_near,
 };
 use crate::sys::clock::mono;
 use crate::units::Mono;
@@ -58,31 +59,78 @@ pub struct Received {
     pub bytes: Vec<u8>,
 }
 
-/// Both sockets and the interfaces they serve.
+/// The sockets and the interfaces they serve.
 pub struct Sockets {
-    /// `None`: the kernel has no such family.
-    v4: Option<Async<UdpSocket>>,
-    v6: Option<Async<UdpSocket>>,
+    /// On [`PORT`], with whoever else is there on this box.
+    shared: Pair,
+    /// On a port of their own, for answers to nobody else; only a browser has them.
+    mine: Option<Pair>,
     links: heapless::Vec<Link, LINKS_MAX>,
 }
 
-fn open(family: AddressFamily) -> io::Result<Async<UdpSocket>> {
+/// One of each family. `None`: the kernel has no such family.
+struct Pair {
+    v4: Option<Async<UdpSocket>>,
+    v6: Option<Async<UdpSocket>>,
+}
+
+impl Pair {
+    /// `port`: 0 for any.
+    fn open(port: u16) -> io::Result<Self> {
+        match (open(AddressFamily::Inet, port), open(AddressFamily::Inet6, port)) {
+            (Err(error), Err(_)) => Err(error),
+            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok() }),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Async<UdpSocket>> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    /// Sends on one interface: to `to`, or to the groups of both families. A packet that cannot be sent is lost, as on the way.
+    fn send(&self, interface: u32, to: Option<SocketAddr>, bytes: &[u8]) {
+        if to.is_none_or(|to| to.is_ipv4()) {
+            let to = match to {
+                Some(SocketAddr::V4(to)) => to,
+                _ => SocketAddrV4::new(GROUP_V4, PORT),
+            };
+            let info = in_pktinfo {
+                ipi_ifindex: interface.try_into().unwrap_or_default(),
+                ipi_spec_dst: in_addr { s_addr: 0 },
+                ipi_addr: in_addr { s_addr: 0 },
+            };
+            post(self.v4.as_ref(), &SockaddrIn::from(to), bytes, &ControlMessage::Ipv4PacketInfo(&info));
+        }
+        if to.is_none_or(|to| to.is_ipv6()) {
+            let to = match to {
+                Some(SocketAddr::V6(to)) => to,
+                _ => SocketAddrV6::new(GROUP_V6, PORT, 0, interface),
+            };
+            let info = in6_pktinfo { ipi6_ifindex: interface, ipi6_addr: in6_addr { s6_addr: [0; 16] } };
+            post(self.v6.as_ref(), &SockaddrIn6::from(to), bytes, &ControlMessage::Ipv6PacketInfo(&info));
+        }
+    }
+}
+
+fn open(family: AddressFamily, port: u16) -> io::Result<Async<UdpSocket>> {
     let fd = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    setsockopt(&fd, sockopt::ReusePort, &true)?;
+    if port != 0 {
+        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        setsockopt(&fd, sockopt::ReusePort, &true)?;
+    }
     if family == AddressFamily::Inet {
         setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?;
         setsockopt(&fd, sockopt::Ipv4RecvTtl, &true)?;
         setsockopt(&fd, sockopt::Ipv4Ttl, &255)?;
         setsockopt(&fd, sockopt::IpMulticastTtl, &255)?;
-        bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)))?;
+        bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)))?;
     } else {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
         setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
         setsockopt(&fd, sockopt::Ipv6RecvHopLimit, &true)?;
         setsockopt(&fd, sockopt::Ipv6Ttl, &255)?;
         setsockopt(&fd, sockopt::Ipv6MulticastHops, &255)?;
-        bind(fd.as_raw_fd(), &SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, PORT, 0, 0)))?;
+        bind(fd.as_raw_fd(), &SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0)))?;
     }
     Async::new(UdpSocket::from(fd))
 }
@@ -121,11 +169,7 @@ impl Sockets {
     /// # Errors
     /// Those of socket(2), setsockopt(2) and bind(2), if neither family can be had.
     pub fn open() -> io::Result<Self> {
-        let (v4, v6) = match (open(AddressFamily::Inet), open(AddressFamily::Inet6)) {
-            (Err(error), Err(_)) => return Err(error),
-            (v4, v6) => (v4.ok(), v6.ok()),
-        };
-        let mut new = Self { v4, v6, links: heapless::Vec::new() };
+        let mut new = Self { shared: Pair::open(PORT)?, mine: None, links: heapless::Vec::new() };
         new.refresh();
         Ok(new)
     }
@@ -140,10 +184,10 @@ impl Sockets {
                 IpAddr::V4(a) => Some(a),
                 IpAddr::V6(_) => None,
             });
-            if let (Some(socket), Some(address)) = (&self.v4, v4) {
+            if let (Some(socket), Some(address)) = (&self.shared.v4, v4) {
                 let _ = socket.get_ref().join_multicast_v4(&GROUP_V4, &address);
             }
-            if let Some(socket) = &self.v6 {
+            if let Some(socket) = &self.shared.v6 {
                 let _ = socket.get_ref().join_multicast_v6(&GROUP_V6, link.index);
             }
         }
@@ -156,7 +200,7 @@ impl Sockets {
 
     /// The next packet that is from the link it came in by.
     pub fn poll_packet(&self, cx: &mut Context<'_>) -> Poll<Received> {
-        for socket in self.v4.iter().chain(&self.v6) {
+        for socket in self.shared.all().chain(self.mine.iter().flat_map(Pair::all)) {
             loop {
                 for _ in 0..REFUSED_MAX {
                     match receive(socket.get_ref()) {
@@ -184,32 +228,8 @@ impl Sockets {
         let source = raw.source.ip();
         let own = self.links.iter().flat_map(|l| &l.subnets).any(|s| s.address == source);
         let local = is_local(&link.subnets, source, raw.to_group, raw.hop_limit);
-        let from = Sender { address: raw.source, own };
+        let from = Sender { address: raw.source, own, near: is_near(&link.subnets, source) };
         local.then_some(Received { interface: raw.interface, from, bytes: raw.bytes })
-    }
-
-    /// Sends on one interface: to `to`, or to the groups of both families. A packet that cannot be sent is lost, as on the way.
-    pub fn send(&self, interface: u32, to: Option<SocketAddr>, bytes: &[u8]) {
-        if to.is_none_or(|to| to.is_ipv4()) {
-            let to = match to {
-                Some(SocketAddr::V4(to)) => to,
-                _ => SocketAddrV4::new(GROUP_V4, PORT),
-            };
-            let info = in_pktinfo {
-                ipi_ifindex: interface.try_into().unwrap_or_default(),
-                ipi_spec_dst: in_addr { s_addr: 0 },
-                ipi_addr: in_addr { s_addr: 0 },
-            };
-            post(self.v4.as_ref(), &SockaddrIn::from(to), bytes, &ControlMessage::Ipv4PacketInfo(&info));
-        }
-        if to.is_none_or(|to| to.is_ipv6()) {
-            let to = match to {
-                Some(SocketAddr::V6(to)) => to,
-                _ => SocketAddrV6::new(GROUP_V6, PORT, 0, interface),
-            };
-            let info = in6_pktinfo { ipi6_ifindex: interface, ipi6_addr: in6_addr { s6_addr: [0; 16] } };
-            post(self.v6.as_ref(), &SockaddrIn6::from(to), bytes, &ControlMessage::Ipv6PacketInfo(&info));
-        }
     }
 }
 
@@ -348,7 +368,7 @@ impl Announcer {
     fn send(&mut self) {
         for (interface, responder) in &mut self.responders {
             while let Some(packet) = responder.poll_packet() {
-                self.sockets.send(*interface, packet.to, &packet.bytes);
+                self.sockets.shared.send(*interface, packet.to, &packet.bytes);
             }
         }
     }
@@ -369,15 +389,21 @@ pub async fn browse(
     random: &mut dyn Random,
     mut enough: impl FnMut(&[Found]) -> bool,
 ) -> io::Result<Vec<Found>> {
-    let sockets = Sockets::open()?;
+    let mut sockets = Sockets::open()?;
+    // Without them the usual question has to do.
+    sockets.mine = Pair::open(0).ok();
     let end = mono().after(longest);
     let mut browser = Browser::new(mono(), random);
     loop {
         let now = mono();
         browser.handle_timeout(now);
-        if let Some(bytes) = browser.poll_packet() {
-            for link in sockets.links() {
-                sockets.send(link.index, None, &bytes);
+        if let Some(query) = browser.poll_query() {
+            let (from, bytes) = match &query {
+                Query::Mine(bytes) => (sockets.mine.as_ref(), bytes),
+                Query::Everybodys(bytes) => (Some(&sockets.shared), bytes),
+            };
+            for (pair, link) in from.iter().flat_map(|pair| sockets.links().iter().map(move |l| (pair, l))) {
+                pair.send(link.index, None, bytes);
             }
         }
         let found: Vec<Found> = browser.found().collect();

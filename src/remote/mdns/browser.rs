@@ -1,8 +1,12 @@
 //! The device's side: asks the LAN for some seconds which NAS are there. A core.
 //!
-//! Contract: after any `handle_*` take all of [`Browser::poll_packet`] and send it on every interface, then wait until
-//! [`Browser::poll_timeout`] and call [`Browser::handle_timeout`]. What is found is what somebody on the LAN claims: who it is shows
-//! only when a carrier has authenticated it.
+//! Contract: after [`Browser::new`] and any `handle_*` take all of [`Browser::poll_query`] and send it on every interface, then wait
+//! until [`Browser::poll_timeout`] and call [`Browser::handle_timeout`]. What is found is what somebody on the LAN claims: who it is
+//! shows only when a carrier has authenticated it.
+//!
+//! The first question asks for answers to this program alone, which responders give at once (RFC 6762, 5.4, 6.7), and others need not
+//! hear; it goes from a port of the browser's own, because on 5353 a unicast answer may end up with another program of this box
+//! (15.1). Who cannot answer that, or is behind a firewall that lets only 5353 in, hears the usual question a moment later.
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
@@ -54,6 +58,15 @@ struct Host {
     addresses: heapless::Vec<(IpAddr, u32), ADDRESSES_MAX>,
 }
 
+/// A packet to be sent to the groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// From a port of the browser's own, where the answers arrive.
+    Mine(Vec<u8>),
+    /// From port 5353, where everybody's answers arrive.
+    Everybodys(Vec<u8>),
+}
+
 /// The state for all interfaces.
 #[derive(Debug)]
 pub struct Browser {
@@ -62,11 +75,11 @@ pub struct Browser {
     next: Mono,
     asked: usize,
     follow_ups: u8,
-    out: Option<Vec<u8>>,
+    out: Option<Query>,
 }
 
 impl Browser {
-    /// Asks for the first time after a moment: others may have been switched on at the same time (RFC 6762, 5.2).
+    /// Asks at once, and everybody after a moment: others may have been switched on at the same time (RFC 6762, 5.2).
     pub fn new(now: Mono, random: &mut dyn Random) -> Self {
         Self {
             services: heapless::Vec::new(),
@@ -74,7 +87,7 @@ impl Browser {
             next: now.after(Duration::from_millis(20 + below(random, 101))),
             asked: 0,
             follow_ups: 0,
-            out: None,
+            out: wire::query_by_unicast(&wire::service(), Rtype::PTR).map(Query::Mine),
         }
     }
 
@@ -84,7 +97,7 @@ impl Browser {
     }
 
     /// The next packet to be sent to the groups on every interface.
-    pub const fn poll_packet(&mut self) -> Option<Vec<u8>> {
+    pub const fn poll_query(&mut self) -> Option<Query> {
         self.out.take()
     }
 
@@ -97,7 +110,7 @@ impl Browser {
         self.asked += 1;
         self.next = now.after(wait);
         let known: Vec<Own> = self.services.iter().filter(|s| self.is_whole(s)).map(known).collect();
-        self.out = wire::query(&self.questions(), &known, &[]);
+        self.out = wire::query(&self.questions(), &known, &[]).map(Query::Everybodys);
     }
 
     /// A datagram that came in on `interface`, from its link ([`super::is_local`]).

@@ -511,21 +511,26 @@ impl Responder {
         let (mut by_unicast, mut by_multicast) = (Kinds::NONE, Kinds::NONE);
         for question in wire::questions(message) {
             let kinds = self.asked(&question).without(known);
-            if question.unicast {
+            // Who has more known answers to tell may know this one, and is waited for (7.2).
+            if question.unicast && from.near && !more {
                 by_unicast = by_unicast.with(kinds);
             } else {
                 by_multicast = by_multicast.with(kinds);
             }
         }
         if from.address.port() != PORT {
-            return self.answer_legacy(from, message, by_unicast.with(by_multicast));
+            if from.near {
+                self.answer_legacy(from, message, by_unicast.with(by_multicast));
+            }
+            return;
         }
-        // What the others have not heard for a while, they may hear too (5.4).
+        // Once is enough: who asks for it is not the only one to hear it.
+        let by_unicast = by_unicast.without(by_multicast);
+        let extra = self.records(self.beside(by_unicast).without(known));
+        self.push(Some(from.address), wire::response(&Form::Usual, &self.records(by_unicast), &extra));
+        // What the others have not heard for a while, they hear too, and not instead, as 5.4 has it: who asks does not wait.
         let stale = Kinds::select(|k| self.sent.at(k).is_none_or(|at| now.since(at) >= quarter(k)));
         let by_multicast = by_multicast.with(Kinds(by_unicast.0 & stale.0));
-        let by_unicast = by_unicast.without(by_multicast);
-        let answer = wire::response(&Form::Usual, &self.records(by_unicast), &[]);
-        self.push(Some(from.address), answer);
         if more && !by_multicast.is_empty() && self.patient.is_none() {
             let due = now.after(between(random, MORE_DELAY_MS));
             self.patient = Some(Patient { who: from.address, wanted: by_multicast, due });

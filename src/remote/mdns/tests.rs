@@ -7,7 +7,7 @@ use domain::base::{Message, MessageBuilder, Rtype};
 use domain::rdata::AllRecordData;
 use proptest::prelude::*;
 
-use super::browser::Browser;
+use super::browser::{Browser, Query};
 use super::responder::{Packet, Profile, Responder};
 use super::wire::{self, Own};
 use super::*;
@@ -24,7 +24,20 @@ fn ms(ms: u64) -> Mono {
 }
 
 fn from(address: &str) -> Sender {
-    Sender { address: address.parse().unwrap(), own: false }
+    Sender { address: address.parse().unwrap(), own: false, near: true }
+}
+
+fn bytes_of(query: Query) -> Vec<u8> {
+    match query {
+        Query::Mine(bytes) | Query::Everybodys(bytes) => bytes,
+    }
+}
+
+/// A browser that has asked for itself and goes on with everybody's questions.
+fn browsing(now: u64) -> Browser {
+    let mut browser = Browser::new(ms(now), &mut Seeded::new(1));
+    assert!(matches!(browser.poll_query(), Some(Query::Mine(_))));
+    browser
 }
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
@@ -297,15 +310,55 @@ fn a_record_is_multicast_once_a_second() {
     assert!(sent.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1000));
 }
 
+/// When and to whom something is sent, and what is in its answer section.
+fn outline(sent: &[(u64, Packet)]) -> Vec<(u64, Option<String>, Vec<Rtype>)> {
+    sent.iter().map(|(at, p)| (*at, p.to.map(|to| to.to_string()), types(&p.bytes))).collect()
+}
+
 #[test]
 fn unicast_answers_go_to_who_wants_them() {
-    let query = ask(&[(&host(), Rtype::A, 0x8001)], false, &[]);
-    let sent = after(&mut settled(), 10_000, from(PEER), &query, 20_000);
-    assert_eq!(sent[0].1.to, Some(PEER.parse().unwrap()));
-    assert_eq!(shown(&sent[0].1.bytes), ["moorline-01234567.local A 120 only"]);
-    // Nobody has heard of it for more than a quarter of its lifetime.
-    let sent = after(&mut settled(), 40_000, from(PEER), &query, 50_000);
-    assert_eq!(sent[0].1.to, None);
+    let me = || Some(PEER.to_owned());
+    let (service, host) = (wire::service(), host());
+    let address = ask(&[(&host, Rtype::A, 0x8001)], false, &[]);
+    let sent = after(&mut settled(), 10_000, from(PEER), &address, 20_000);
+    assert_eq!(outline(&sent), [(10_000, me(), vec![Rtype::A])]);
+    // Nobody has heard of it for more than a quarter of its lifetime: everybody gets it, too, and who asks need not wait for that.
+    let sent = after(&mut settled(), 40_000, from(PEER), &address, 50_000);
+    assert_eq!(outline(&sent), [(40_000, me(), vec![Rtype::A]), (40_000, None, vec![Rtype::A])]);
+    // What comes next is with it; shared or not, it goes out at once.
+    let browse = |known: &[Own], class, tc| ask(&[(&service, Rtype::PTR, class)], tc, known);
+    let sent = after(&mut settled(), 10_000, from(PEER), &browse(&[], 0x8001, false), 20_000);
+    assert_eq!(outline(&sent), [(10_000, me(), vec![Rtype::PTR])]);
+    assert_eq!(shown(&sent[0].1.bytes).len(), 5, "with SRV, TXT, A and AAAA");
+    assert!(wire::read(&sent[0].1.bytes).unwrap().header_counts().qdcount() == 0, "no plain answer");
+    // What is known is not said.
+    let known = browse(&[known_service(4500)], 0x8001, false);
+    assert!(after(&mut settled(), 10_000, from(PEER), &known, 20_000).is_empty());
+    // Who has more known answers to tell is waited for, and then answered as anybody.
+    let sent = after(&mut settled(), 10_000, from(PEER), &browse(&[], 0x8001, true), 20_000);
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].1.to.is_none() && sent[0].0 >= 10_400, "{}", sent[0].0);
+    // Both kinds in one message: each its own, nothing twice.
+    let both = ask(
+        &[(&service, Rtype::PTR, 1), (&service, Rtype::PTR, 0x8001), (&host, Rtype::A, 0x8001)],
+        false,
+        &[],
+    );
+    let sent = after(&mut settled(), 10_000, from(PEER), &both, 20_000);
+    let outlines = outline(&sent);
+    assert_eq!(outlines[0], (10_000, me(), vec![Rtype::A]));
+    assert_eq!((&outlines[1].1, &outlines[1].2, outlines.len()), (&None, &vec![Rtype::PTR], 2));
+}
+
+#[test]
+fn nothing_is_sent_by_unicast_to_an_address_of_another_network() {
+    // On the link by its hop limit, but whose address that is nobody knows (RFC 6762, 11).
+    let far = |port| Sender { near: false, ..from(&format!("203.0.113.5:{port}")) };
+    let query = ask(&[(&wire::service(), Rtype::PTR, 0x8001)], false, &[]);
+    let sent = after(&mut settled(), 10_000, far(PORT), &query, 20_000);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1.to, None, "everybody hears it");
+    assert!(after(&mut settled(), 10_000, far(40_000), &query, 20_000).is_empty(), "a plain resolver");
 }
 
 #[test]
@@ -350,7 +403,7 @@ fn a_name_that_is_ours_is_asked_for_again_and_then_given_up() {
     let mut responder = settled();
     responder.handle_packet(ms(6_000), from("192.0.2.9:40000"), &foreign_srv("Attic"), &mut Seeded::new(1));
     assert!(responder.is_running(), "no answer comes from another port");
-    let own = Sender { address: PEER.parse().unwrap(), own: true };
+    let own = Sender { own: true, ..from(PEER) };
     responder.handle_packet(ms(6_000), own, &foreign_srv("Attic"), &mut Seeded::new(1));
     assert!(responder.is_running(), "our own");
     responder.handle_packet(ms(6_000), from(PEER), &foreign_srv("Attic"), &mut Seeded::new(1));
@@ -415,15 +468,35 @@ fn names_are_made_fit() {
 }
 
 #[test]
-fn a_browser_finds_a_responder() {
+fn a_browser_that_asks_for_itself_is_answered_at_once() {
     let mut responder = settled();
     let mut browser = Browser::new(ms(SETTLED), &mut Seeded::new(1));
+    let Some(Query::Mine(query)) = browser.poll_query() else { panic!("not for itself") };
+    assert_eq!(query, b"\0\0\0\0\0\x01\0\0\0\0\0\0\x09_moorline\x04_tcp\x05local\0\0\x0c\x80\x01");
+    let own_port = from("192.0.2.9:40000");
+    let sent = after(&mut responder, SETTLED, own_port, &query, SETTLED + 5_000);
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].0, sent[0].1.to), (SETTLED, Some(own_port.address)));
+    browser.handle_packet(ms(SETTLED), 3, from("192.0.2.7:5353"), &sent[0].1.bytes);
+    assert_eq!(browser.found().count(), 1);
+    // The usual question goes out all the same, and names what is known.
+    let next = browser.poll_timeout();
+    assert!((SETTLED + 20..=SETTLED + 120).contains(&next.as_millis()));
+    browser.handle_timeout(next);
+    let Some(Query::Everybodys(query)) = browser.poll_query() else { panic!("not for everybody") };
+    assert!(after(&mut responder, next.as_millis(), from(PEER), &query, SETTLED + 5_000).is_empty());
+}
+
+#[test]
+fn a_browser_finds_a_responder() {
+    let mut responder = settled();
+    let mut browser = browsing(SETTLED);
     let mut random = Seeded::new(4);
     let mut answers = 0;
     for now in SETTLED..SETTLED + 10_000 {
         browser.handle_timeout(ms(now));
-        if let Some(query) = browser.poll_packet() {
-            responder.handle_packet(ms(now), from("192.0.2.9:5353"), &query, &mut random);
+        if let Some(query) = browser.poll_query() {
+            responder.handle_packet(ms(now), from("192.0.2.9:5353"), &bytes_of(query), &mut random);
         }
         responder.handle_timeout(ms(now));
         while let Some(packet) = responder.poll_packet() {
@@ -446,14 +519,14 @@ fn a_browser_finds_a_responder() {
 
 #[test]
 fn a_browser_asks_for_what_is_missing() {
-    let mut browser = Browser::new(ms(0), &mut Seeded::new(1));
+    let mut browser = browsing(0);
     browser.handle_timeout(ms(200));
-    let first = browser.poll_packet().unwrap();
+    let first = bytes_of(browser.poll_query().unwrap());
     assert_eq!(first, b"\0\0\0\0\0\x01\0\0\0\0\0\0\x09_moorline\x04_tcp\x05local\0\0\x0c\0\x01");
     let questions = |browser: &mut Browser| {
         let at = browser.poll_timeout();
         browser.handle_timeout(at);
-        let bytes = browser.poll_packet().unwrap();
+        let bytes = bytes_of(browser.poll_query().unwrap());
         let message = wire::read(&bytes).unwrap();
         let all: Vec<String> = wire::questions(&message).skip(1).map(|q| q.rtype.to_string()).collect();
         (at.as_millis(), all.join(" "))
@@ -486,7 +559,7 @@ fn a_flood_of_services_is_bounded() {
         let bytes = wire::response(&wire::Form::Usual, &[own], &[]).unwrap();
         browser.handle_packet(ms(number), 1, from(PEER), &bytes);
         browser.handle_timeout(ms(number));
-        assert!(browser.poll_packet().is_none_or(|query| query.len() <= wire::MESSAGE_MAX));
+        assert!(browser.poll_query().is_none_or(|query| bytes_of(query).len() <= wire::MESSAGE_MAX));
     }
 }
 
@@ -501,6 +574,9 @@ fn what_is_from_the_link() {
     assert!(!local("192.0.3.9", false, Some(255)) && !local("2001:db9::9", true, Some(254)));
     assert!(local("192.0.3.9", true, Some(255)), "another network on the same link");
     assert!(!local("192.0.3.9", true, None));
+    let near = |source: &str| is_near(&subnets, source.parse().unwrap());
+    assert!(near("192.0.2.9") && near("2001:db8::9") && near("fe80::9"));
+    assert!(!near("192.0.3.9") && !near("2001:db9::9"));
 }
 
 proptest! {
@@ -543,7 +619,7 @@ fn hostile(bytes: &[u8], port: u16) -> Result<(), TestCaseError> {
         }
         browser.handle_packet(ms(6_000), 1, sender, bytes);
         browser.handle_timeout(ms(8_000));
-        prop_assert!(browser.poll_packet().is_none_or(|query| query.len() <= wire::MESSAGE_MAX));
+        prop_assert!(browser.poll_query().is_none_or(|query| bytes_of(query).len() <= wire::MESSAGE_MAX));
         prop_assert!(browser.found().count() <= 1);
     }
     Ok(())

@@ -243,10 +243,17 @@ pub(super) fn response(form: &Form, answers: &[Own], additional: &[Own]) -> Opti
     Some(section.finish().into_target())
 }
 
+/// One question whose answers are wanted by unicast (RFC 6762, 5.4).
+pub(super) fn query_by_unicast(name: &Owned, rtype: Rtype) -> Option<Vec<u8>> {
+    let mut section = start()?.question();
+    section.push((name, rtype, Class::from_int(Class::IN.to_int() | TOP_BIT))).ok()?;
+    Some(section.finish().into_target())
+}
+
 /// A question with what is known already and, if names are asked for to have them, what they would hold. `None`: too much.
 ///
-/// Answers by unicast are never asked for, though a first question and a probe might (RFC 6762, 5.4, 8.1): the port is shared, with
-/// avahi for example, and the kernel gives a unicast packet to one of the sockets only.
+/// Answers by unicast are not asked for, though a probe might (RFC 6762, 8.1): port 5353 is shared, with avahi for example, and the
+/// kernel gives a unicast packet to one of the sockets only (15.1).
 pub(super) fn query(questions: &[(Owned, Rtype)], known: &[Own], claims: &[Own]) -> Option<Vec<u8>> {
     let mut section = start()?.question();
     for (name, rtype) in questions {

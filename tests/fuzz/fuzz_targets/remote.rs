@@ -56,13 +56,29 @@ fn frames(mut bytes: &[u8]) {
 fn multicast(bytes: &[u8]) {
     let now = Mono::from_millis(10_000);
     let mut random = Seeded::new(1);
-    let from = Sender { address: ([192, 0, 2, 9], 5353).into(), own: false };
-    let mut browser = Browser::new(now, &mut random);
+    // From a responder, from a plain resolver, and from a host whose address says nothing.
+    for (port, near) in [(5353, true), (40_000, true), (5353, false)] {
+        multicast_from(now, Sender { address: ([192, 0, 2, 9], port).into(), own: false, near }, bytes, &mut random);
+    }
+}
+
+fn multicast_from(now: Mono, from: Sender, bytes: &[u8], random: &mut Seeded) {
+    let mut browser = Browser::new(now, random);
     browser.handle_packet(now, 1, from, bytes);
     let _ = browser.found().count();
     let id = "0123456789abcdefghjk".parse().expect("an id");
     let mut responder = Responder::new(Profile { name: "Test NAS".into(), id, port: 46_800 });
-    responder.handle_addresses(now, &[[192, 0, 2, 1].into()], &mut random);
-    responder.handle_packet(now, from, bytes, &mut random);
-    while responder.poll_packet().is_some() {}
+    responder.handle_addresses(now, &[[192, 0, 2, 1].into()], random);
+    // While it asks for its names, and when it has them.
+    responder.handle_packet(now, from, bytes, random);
+    while let Some(due) = responder.poll_timeout().filter(|due| due.since(now).as_secs() < 60) {
+        responder.handle_timeout(due);
+        while responder.poll_packet().is_some() {}
+    }
+    let later = Mono::from_millis(100_000);
+    responder.handle_packet(later, from, bytes, random);
+    while let Some(packet) = responder.poll_packet() {
+        assert!(packet.bytes.len() <= 1440);
+        assert!(packet.to.is_none() || from.near);
+    }
 }

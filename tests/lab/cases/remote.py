@@ -23,13 +23,13 @@ class Phone:
     def command(self, host, *words):
         return self.w.within(host, CLIENT, *words, "--state", self.state, "--json")
 
-    def forward(self, host):
+    def forward(self, host, *words):
         """From this host; gives what is said of the path."""
         self.w.stop("forward")
         self.host = host
         log = self.w.where / "forward.log"
         log.unlink(missing_ok=True)
-        self.w.launch("forward", host, CLIENT, "forward", "files", "--state", self.state, "--json")
+        self.w.launch("forward", host, CLIENT, "forward", "files", "--state", self.state, "--json", *words)
         self.w.wait("the forward", lambda: self.told(), 30)
         return self.told()[0]
 
@@ -125,6 +125,38 @@ def paths(w):
     settle(w)
     print(f"     paths: from broker to direct {moved:.1f} s after the router was asked, from a lost port to the broker {lost:.1f} s, to the LAN {home:.1f} s after it could be seen, and {again:.1f} s for the next",
           flush=True)
+    yield 0
+
+
+@case(stays_online=True, back_within=1, more_kib=2048)
+def paths_gone(w):
+    """a connection that says nothing while its path goes is told so, and the next one does not have to find out"""
+    house(w)
+    upnpd(w, OUTSIDE)
+    w.ip(w.net, f"route add {OUTSIDE}/32 via 198.51.100.1")
+    yield
+    w.call("PATCH", "/v1/cloud", {"mode": "automatic"})
+    w.wait("the router has given a port", lambda: w.get("/v1/status")["remote"]["router"]["state"] == "mapped", 30)
+    w.call("PUT", "/v1/users/anna", {})
+    phone = Phone(w, w.net)
+    phone.forward(w.net)
+    w.wait("it goes directly", lambda: phone.path() == "direct", 40)
+    # With one path there is no better one to ask for: nothing at all is said.
+    goes(phone, phone.forward(w.net, "--path", "direct"), "direct")
+    host, port = phone.told()[0]["listening"].rsplit(":", 1)
+    w.launch("silent", w.net, "bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}; cat <&3")
+    time.sleep(1)
+    w.drop(f"tcp dport {DOOR}")
+    w.drop(f"tcp sport {DOOR}")
+    told = w.wait("the silent connection is told", lambda: w.running["silent"].poll() is not None, 30)
+    # Nor does the NAS keep what nobody will come back to; the way is still shut, so that no word of the device's helps.
+    left = w.wait("the NAS has given up the carrier", lambda: all(c["path"] != "direct" for c in carriers(w)), 60)
+    w.pass_all()
+    quick = phone.fetch()
+    if quick > 4:
+        raise Failed(f"the next takes {quick:.1f} s")
+    settle(w)
+    print(f"     paths-gone: told after {told:.1f} s of silence, the next connection took {quick:.1f} s, the carrier was given up by the NAS {left:.1f} s later", flush=True)
     yield 0
 
 

@@ -155,6 +155,7 @@ impl Agent {
             self.judge_array(&array);
             log::info!("array {}", views::array_evidence(&array));
         }
+        self.tell_happened(&crate::array::event::at_first(&self.arrays));
         self.show_faults();
         self.look_at_clock();
         self.look_at_network();

@@ -95,9 +95,10 @@ pub fn between(before: &[Array], after: &[Array]) -> Vec<Happened> {
         let Some(old) = running(before, &new.name).and_then(|at| before.get(at)) else {
             found.push(Name::NewArray, new, None);
             found.first_sight(new);
+            found.work(None, new);
             continue;
         };
-        found.work(old, new);
+        found.work(Some(old), new);
         found.members(old, new);
         found.moved(new, before, after);
     }
@@ -121,8 +122,8 @@ impl Found {
         }
     }
 
-    fn work(&mut self, old: &Array, new: &Array) {
-        let (old_run, new_run) = (run(old), run(new));
+    fn work(&mut self, old: Option<&Array>, new: &Array) {
+        let (old_run, new_run) = (old.and_then(run), run(new));
         let same = match (old_run, new_run) {
             // What has gone backwards has begun anew.
             (Some((was, then)), Some((is, now))) => was == is && then.done <= now.done,

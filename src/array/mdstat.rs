@@ -31,7 +31,7 @@ impl<T> Said<T> {
 pub enum Activity {
     /// It runs.
     Active,
-    /// It runs, and has lost more than it can bear. Linux 6.1 says `active` here; newer ones tell.
+    /// It runs, and has lost more than it can bear. Linux 6.1 says `active` here, later ones tell.
     Broken,
     /// It does not run.
     Inactive,
@@ -134,19 +134,17 @@ pub fn parse(text: &str) -> Vec<Entry> {
     let mut arrays: Vec<Entry> = Vec::new();
     let mut open = false;
     for line in text.lines() {
+        let indented = line.starts_with([' ', '\t']);
         if line.trim().is_empty() {
             open = false;
-        } else if line.starts_with([' ', '\t']) {
-            if let Some(array) = arrays.last_mut().filter(|_| open) {
-                detail(array, line);
-            }
-        } else if let Some(array) = heading(line) {
+        } else if let Some(array) = heading(line).filter(|_| !indented) {
             open = arrays.len() < ARRAYS_MAX;
             if open {
                 arrays.push(array);
             }
-        } else {
-            open = false;
+        } else if let Some(array) = arrays.last_mut().filter(|_| open) {
+            // Blanks get lost in files that went through other hands; what is not indented and not understood ends the array.
+            open = detail(array, line) || indented;
         }
     }
     arrays
@@ -217,21 +215,24 @@ const fn flag(letter: char) -> Flag {
     }
 }
 
-/// The lines below the first can stand in any order, and any of them can be absent.
-fn detail(array: &mut Entry, line: &str) {
+/// The lines below the first can stand in any order, and any of them can be absent. The first of its kind counts: what follows
+/// a damaged line may be another array's. Whether it is one of them.
+fn detail(array: &mut Entry, line: &str) -> bool {
     let mut words = line.split_whitespace().peekable();
     // The bitmap line has brackets of its own: `[0/30` after it must not be taken for disks.
-    if words.peek().is_none_or(|w| *w == "bitmap:") {
-        return;
+    if words.peek().is_some_and(|w| *w == "bitmap:") {
+        return true;
     }
     if let Some(progress) = running(line).or_else(|| waiting(line)) {
-        // The first of its kind counts: what follows a damaged line may be another array's.
         array.progress.get_or_insert(progress);
-        return;
+        return true;
     }
     let size = words.next();
-    if words.next() != Some("blocks") || array.size_kib.is_some() {
-        return;
+    if words.next() != Some("blocks") {
+        return false;
+    }
+    if array.size_kib.is_some() {
+        return true;
     }
     array.size_kib = size.and_then(|w| w.parse().ok());
     while let Some(word) = words.next() {
@@ -241,6 +242,7 @@ fn detail(array: &mut Entry, line: &str) {
             array.disks = word.strip_prefix('[').and_then(|w| pair(w.strip_suffix(']')?));
         }
     }
+    true
 }
 
 fn pair<T: core::str::FromStr>(text: &str) -> Option<(T, T)> {

@@ -151,7 +151,9 @@ impl Texts {
         };
         // One that is being rebuilt has no letter either: then it is not told which of them carry the data.
         let unmarked = texts.members.iter().filter(|m| m.is_in_sync()).count();
-        if entry.disks.is_some_and(|(_, working)| usize::try_from(working).is_ok_and(|w| w < unmarked)) {
+        let rebuilt =
+            entry.disks.is_some_and(|(_, working)| usize::try_from(working).is_ok_and(|w| w < unmarked));
+        if rebuilt {
             for member in texts.members.iter_mut().filter(|m| m.state == "in_sync") {
                 member.state.clear();
             }
@@ -171,7 +173,8 @@ impl Texts {
                 texts.resync_start = Some("0".to_owned());
             }
             Some(Progress::Waiting { work, .. }) => {
-                texts.sync_action = Some(word(work));
+                // `resync=DELAYED` stands for whatever is delayed.
+                texts.sync_action = Some(if rebuilt { Work::Recover.name().to_owned() } else { word(work) });
                 texts.sync_completed = Some("delayed".to_owned());
             }
             None => {}

@@ -31,7 +31,9 @@ for md in md*; do
     done
     for dev in md/dev-*; do
         [ -d $dev ] || continue
-        echo "$dev/block>$(readlink $dev/block)"
+        # The link outlives the disk.
+        [ -e $dev/block ] && gone= || gone=' (gone)'
+        echo "$dev/block>$(readlink $dev/block)$gone"
         for name in state slot errors recovery_start bad_blocks size; do
             [ -e $dev/$name ] && show $dev/$name
         done

@@ -34,8 +34,11 @@ pub(super) fn of(texts: &Texts, doing: Option<Doing>) -> (Vec<String>, Vec<Strin
     }
     if texts.completed() == Completed::Delayed {
         remarks.push("waits for another array on the same disks".to_owned());
-    } else if texts.is_sync_pending() {
-        remarks.push("a synchronisation waits for the first write".to_owned());
+    } else if texts.is_sync_pending()
+        && texts.sync_action.as_deref() != Some("frozen")
+        && texts.is_held_back()
+    {
+        remarks.push("a synchronisation waits until it is written to".to_owned());
     }
     if texts.sync_action.as_deref() == Some("frozen") {
         remarks.push("md was told to begin nothing (frozen)".to_owned());

@@ -54,6 +54,9 @@ pub struct Doing {
     pub share: Option<Share>,
 }
 
+/// Level of a container.
+const CONTAINER: &str = "container";
+
 /// How far something has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -113,7 +116,7 @@ impl State {
 pub struct Array {
     /// The kernel's name.
     pub name: String,
-    /// raid1 and so on; empty where the kernel does not tell.
+    /// raid1 and so on; `container` for what only holds the disks of other arrays; empty where the kernel does not tell.
     pub level: String,
     /// What it means.
     pub state: State,
@@ -140,9 +143,9 @@ pub struct Array {
 }
 
 impl Array {
-    /// Whether data can be read from it.
-    pub const fn is_running(&self) -> bool {
-        !matches!(self.state, State::Inactive)
+    /// Whether it is an array that runs.
+    pub fn is_running(&self) -> bool {
+        self.state != State::Inactive && self.level != CONTAINER
     }
 
     /// Warnings, then remarks.
@@ -210,10 +213,11 @@ pub fn understand(
     if unseen {
         remarks.push("sysfs does not show it: this is what /proc/mdstat says".to_owned());
     }
+    let level = if texts.is_container() { CONTAINER } else { texts.level.as_deref().unwrap_or_default() };
     let spares = texts.members.iter().filter(|m| m.is_spare()).count();
     Some(Array {
         name: name.to_owned(),
-        level: texts.level.clone().unwrap_or_default(),
+        level: level.to_owned(),
         state,
         doing,
         redundant,
@@ -283,7 +287,9 @@ fn state(texts: &Texts, broken: bool, missing: u32, expectation: &Expectation) -
         Action::Works(Work::Resync) => State::Synchronising,
         Action::Works(Work::Reshape) => State::Reshaping,
         Action::Works(Work::Check | Work::Repair) => State::Checking,
-        Action::Idle if texts.is_sync_pending() => State::Waiting,
+        // It begins in a moment, unless something holds it back.
+        Action::Idle if texts.is_sync_pending() && texts.is_held_back() => State::Waiting,
+        Action::Idle if texts.is_sync_pending() => State::Synchronising,
         // Of a recovery without a disk to recover to, see above.
         Action::Idle | Action::Works(Work::Recover) => State::Healthy,
         Action::Other(word) => State::Unknown(word),
@@ -627,11 +633,17 @@ mod tests {
         assert_eq!(array.state, State::Waiting);
         assert_eq!(
             array.remarks,
-            ["it is read only until the first write", "a synchronisation waits for the first write"]
+            ["it is read only until the first write", "a synchronisation waits until it is written to"]
         );
         assert!(array.warnings.is_empty());
         texts.resync_start = some("none");
         assert_eq!(seen(&texts).state, State::Healthy);
+        // What can be written to begins by itself, unless it was told not to.
+        (texts.array_state, texts.resync_start) = (some("clean"), some("0"));
+        assert_eq!((seen(&texts).state, seen(&texts).remarks.len()), (State::Synchronising, 0));
+        texts.sync_action = some("frozen");
+        assert_eq!(seen(&texts).state, State::Waiting);
+        assert_eq!(seen(&texts).remarks, ["md was told to begin nothing (frozen)"]);
     }
 
     #[test]
@@ -641,6 +653,7 @@ mod tests {
         texts.members = vec![member("sda", "spare", false), member("sdb", "spare", false)];
         let array = seen(&texts);
         assert_eq!((&array.state, array.warnings.len()), (&State::Healthy, 0));
+        assert_eq!((array.level.as_str(), array.is_running()), ("container", false));
         assert_eq!(array.remarks, ["a container (external:imsm): the arrays in it are listed by themselves"]);
         texts.metadata = some("external:/md127/0");
         assert_eq!(seen(&texts).state, State::Inactive);

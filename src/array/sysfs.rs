@@ -212,6 +212,12 @@ impl Texts {
         self.action() == Action::Idle && start.is_some_and(|s| s.parse::<u64>().is_ok())
     }
 
+    /// Whether nothing begins by itself: until the first write, or because md was told so.
+    pub fn is_held_back(&self) -> bool {
+        matches!(self.array_state.as_deref(), Some("readonly" | "read-auto"))
+            || self.sync_action.as_deref() == Some("frozen")
+    }
+
     /// Disks it should have: the number before anything in parentheses.
     pub fn disks_wanted(&self) -> u32 {
         first_number(self.raid_disks.as_deref()).unwrap_or(0)

@@ -119,6 +119,14 @@ fn mdstat_alone_says_the_same_but_for_what_it_does_not_print() {
         assert_eq!(look.states(), expected, "{}", look.name);
         for array in look.read() {
             assert!(array.remarks.iter().any(|r| r.contains("sysfs does not show it")), "{}", look.name);
+            // It is not guessed which disk carries the data.
+            let working = array.members.iter().filter(|m| m.is_working()).count();
+            let counted = array.disks_wanted > 0;
+            assert!(
+                !counted || working <= array.disks_working as usize,
+                "{}: {working} members work",
+                look.name
+            );
         }
     }
 }
@@ -153,7 +161,7 @@ fn notes_say_what_was_seen() {
         ("bad-blocks", "md1", "sdb2 had write errors or wants replacement"),
         ("bad-blocks", "md1", "sdb2 has sectors that md found bad"),
         ("read-only", "md0", "it is read only"),
-        ("pending", "md0", "a synchronisation waits for the first write"),
+        ("pending", "md0", "a synchronisation waits until it is written to"),
         ("second-waits", "md1", "waits for another array on the same disks"),
         ("frozen-with-spare", "md0", "md was told to begin nothing (frozen)"),
         ("replacement", "md0", "a disk is being replaced that still works"),

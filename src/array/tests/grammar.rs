@@ -378,7 +378,7 @@ fn counts_and_words_are_bounded() {
 #[test]
 fn words_that_are_new_are_kept_as_they_are() {
     let entry = &parse(
-        "md0 : hibernating (write-once) raid7 sda[0](Q)\n      9 blocks super 1.3 [2/2] [UU]\n      \tpolish=ELSEWHERE\n",
+        "md0 : hibernating (write-once) raid7 sda[0](Q)\n      9 blocks super 1.3 [2/2] [UU]\n      dawn: chorus\n      \tpolish=ELSEWHERE\n",
     )[0];
     assert_eq!(entry.activity, Said::Other("hibernating".into()));
     assert_eq!(entry.access, Some(Said::Other("write-once".into())));

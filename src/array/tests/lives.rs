@@ -129,9 +129,9 @@ fn the_first_look_tells_what_mdadm_would_at_its_start() {
 
 #[test]
 fn an_array_that_stops_is_gone_and_its_disks_did_not_fail() {
-    let stopped = Array { state: State::Inactive, ..mirror("md0", "sda sdb") };
-    check(&[mirror("md0", "sda+ sdb+")], &[stopped.clone()], &["DeviceDisappeared md0"]);
-    check(&[stopped], &[mirror("md0", "sda+ sdb+")], &["NewArray md0"]);
+    let stopped = || Array { state: State::Inactive, ..mirror("md0", "sda sdb") };
+    check(&[mirror("md0", "sda+ sdb+")], &[stopped()], &["DeviceDisappeared md0"]);
+    check(&[stopped()], &[mirror("md0", "sda+ sdb+")], &["NewArray md0"]);
 }
 
 /// An array at a look, or that it is not there.

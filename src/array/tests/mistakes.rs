@@ -77,6 +77,8 @@ fn riemann_tools_241_progress_comes_before_the_bitmap() {
     assert_eq!(one(text).progress, Some(running));
     // mdadm's own reader stops at the word `bitmap:`, since `[16KB]` and `4/15` look like counts of disks.
     assert_eq!(one(text).disks, Some((3, 2)));
+    let file = "md0 : active raid1 a[0]\n      9 blocks [2/1] [U_]\n      bitmap: 0/1 pages [0KB], 65536KB chunk, file: /my = (1/2) file\n";
+    assert_eq!((one(file).progress, one(file).disks), (None, Some((2, 1))));
     assert_eq!(seen(text).doing.and_then(|d| d.share).map(|s| s.done.percent()), Some(56.1));
 }
 
@@ -154,7 +156,7 @@ fn check_raid_34_a_container_is_not_the_array_in_it() {
         .collect();
     let seen: Vec<_> =
         arrays.iter().map(|a| (a.name.as_str(), a.level.as_str(), a.state.name(), a.remarks.len())).collect();
-    assert_eq!(seen, [("md127", "raid1", "healthy", 1), ("md0", "", "healthy", 2)]);
+    assert_eq!(seen, [("md127", "raid1", "healthy", 1), ("md0", "container", "healthy", 2)]);
 }
 
 #[test]
@@ -185,4 +187,13 @@ fn lines_that_lost_their_blanks_are_read() {
     );
     // What is not understood may have been the name of another array.
     assert_eq!((arrays[1].disks, arrays[1].size_kib), (None, None));
+}
+
+#[test]
+fn an_array_whose_name_is_damaged_does_not_speak_for_the_one_before() {
+    let text = "md0 : active raid1 a[0] b[1]\n      9 blocks [2/2] [UU]\n      \tresync=PENDING\n \u{1}md1 : active raid1 c[0]\n      5 blocks [2/1] [U_]\n      \tresync=DELAYED\n";
+    let entry = one(text);
+    assert_eq!((entry.size_kib, entry.disks), (Some(9), Some((2, 2))));
+    let Some(Progress::Waiting { wait, .. }) = entry.progress else { panic!() };
+    assert_eq!(wait, Said::Known(Wait::Pending));
 }

@@ -250,9 +250,9 @@ fn pair<T: core::str::FromStr>(text: &str) -> Option<(T, T)> {
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-/// `[=>...] recovery =  8.5% (16775552/195310144) finish=17.0min speed=259783K/sec`.
+/// `[=>...] recovery =  8.5% (16775552/195310144) finish=17.0min speed=259783K/sec`. At the end `=100.0%` has no blank.
 fn running(line: &str) -> Option<Progress> {
-    let (before, after) = line.split_once(" = ")?;
+    let (before, after) = line.split_once(" =")?;
     let what = before.split_whitespace().next_back()?;
     let mut words = after.split_whitespace();
     let (done, total) = words.find_map(|w| pair(w.strip_prefix('(')?.strip_suffix(')')?))?;

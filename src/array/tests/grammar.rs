@@ -189,7 +189,7 @@ fn sync() -> impl Strategy<Value = Sync> {
     prop_oneof![
         Just(Sync::Nothing),
         select(words).prop_map(|(word, progress)| Sync::Word(word, progress)),
-        (select(running), 1u64..1 << 34, 0u64..=1000, 0u64..300_000).prop_map(
+        (select(running), 1u64..1 << 34, prop_oneof![0u64..=1000, Just(1000)], 0u64..300_000).prop_map(
             |((word, work), total, share, speed)| {
                 Sync::Runs(
                     word,

@@ -197,3 +197,13 @@ fn an_array_whose_name_is_damaged_does_not_speak_for_the_one_before() {
     let Some(Progress::Waiting { wait, .. }) = entry.progress else { panic!() };
     assert_eq!(wait, Said::Known(Wait::Pending));
 }
+
+/// Found here, by printing all that the kernel can print.
+#[test]
+fn a_hundred_percent_leaves_no_room_for_a_blank() {
+    let text = "md0 : active raid1 sdb1[1] sda1[0]\n      9 blocks super 1.2 [2/2] [UU]\n      [====================>]  resync =100.0% (1000/1000) finish=0.0min speed=114K/sec\n";
+    assert_eq!(
+        (seen(text).state, seen(text).doing.and_then(|d| d.share).map(|s| s.done.percent())),
+        (State::Synchronising, Some(100.0))
+    );
+}

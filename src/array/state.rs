@@ -491,6 +491,9 @@ mod tests {
         assert_eq!((array.state, array.redundant), (State::SingleDisk, Some(false)));
         assert_eq!(single(&texts("clean", "1", "check", "1 / 9")).state, State::SingleDisk);
         assert_eq!(single(&texts("clean", "2", "idle", "none")).state, State::Failed);
+        let mut alone = texts("clean", "0", "idle", "none");
+        alone.raid_disks = some("1");
+        assert_eq!((single(&alone).state, seen(&alone).state), (State::SingleDisk, State::Healthy));
     }
 
     #[test]
@@ -720,6 +723,13 @@ mod tests {
         assert!(!second.is_unsettled());
         third.compare(&second);
         assert_eq!(third.warnings, second.warnings, "told for as long as it lasts, once");
+        // Two that differ are two moments.
+        let other =
+            &super::super::mdstat::parse("md0 : active raid1 sda3[0]\n      9 blocks [3/1] [U__]\n")[0];
+        let whole = texts("clean", "0", "idle", "none");
+        let mut other = understand("md0", whole, Some(other), &Expectation::default()).unwrap();
+        other.compare(&first);
+        assert_eq!((other.warnings.len(), other.is_unsettled()), (0, true));
         // What is gone in between was a moment's.
         let mut other = seen(&texts("clean", "0", "idle", "none"));
         other.compare(&first);

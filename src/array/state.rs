@@ -594,6 +594,10 @@ mod tests {
         let array = seen(&mirror("sda4"));
         assert_eq!((array.state, array.redundant), (State::Healthy, Some(false)));
         assert_eq!((&array.warnings[..], array.remarks.len()), (&note.map(str::to_owned)[..], 0));
+        // A spare disk elsewhere is no second copy.
+        let mut with_spare = mirror("sda4");
+        with_spare.members.push(member("sdb3", "spare", false));
+        assert_eq!(seen(&with_spare).redundant, Some(false));
         // Where the box has one bay that is how it is made.
         let array = single(&mirror("sda4"));
         assert_eq!((array.state, array.redundant), (State::SingleDisk, Some(false)));

@@ -111,6 +111,7 @@ fn a_spare_that_moves_is_followed() {
     let before = [mirror("md0", "sda+ sdb+ sdc"), mirror("md1", "sdd+")];
     check(&before, &[mirror("md0", "sda+ sdb+"), mirror("md1", "sdd+ sdc")], &["MoveSpare md1 md0"]);
     check(&before, &[mirror("md0", "sda+ sdb+ sdc"), mirror("md1", "sdd+ sde")], &[]);
+    check(&before, &[mirror("md0", "sda+ sdb+ sdc"), mirror("md1", "sdd+ sdc")], &[]);
 }
 
 #[test]

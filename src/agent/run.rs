@@ -158,6 +158,7 @@ impl Agent {
             log::info!("array {}", views::array_evidence(&array));
         }
         self.tell_closed_door();
+        self.tell_happened(&crate::array::event::at_first(&self.arrays));
         self.show_faults();
         self.look_at_clock();
         self.look_at_network();

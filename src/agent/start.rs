@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::vault::Vault;
 use super::{Agent, cloud};
 use crate::array;
+use crate::array::state::Expectation;
 use crate::board::{self, builtin, select};
 use crate::clock::Clock;
 use crate::config::io::{ConfigError, load};
@@ -114,7 +115,7 @@ impl Agent {
         let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
         let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
-            arrays: array::io::read_all(&root, single_by_design(board.as_ref())),
+            arrays: array::io::read_all(&root, |_| expectation(board.as_ref())),
             budget: Budget::new(config.records_per_day, started),
             desk: Desk::default(),
             seen: LastSeen::default(),
@@ -153,8 +154,9 @@ impl Agent {
 }
 
 /// A box with one bay runs its mirrors on one disk.
-pub(super) fn single_by_design(board: Option<&board::description::Description>) -> bool {
-    board.is_some_and(|b| b.bay_count == Some(1))
+pub(super) fn expectation(board: Option<&board::description::Description>) -> Expectation {
+    let single = board.is_some_and(|b| b.bay_count == Some(1));
+    Expectation { disks: single.then_some(1), spares: 0 }
 }
 
 /// The session's machine for one identity.

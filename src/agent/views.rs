@@ -44,13 +44,13 @@ fn past_finding(ended: &Ended, now: Mono) -> api::PastFinding {
 /// One line about an array: its disks, what runs, what else was seen.
 pub(super) fn array_evidence(array: &Array) -> String {
     let mut text = format!("{}: {} of {} disks work", array.name, array.disks_working, array.disks_wanted);
-    if let Some(share) = array.state.share() {
+    if let Some(share) = array.doing.and_then(|d| d.share) {
         text += &format!(", {:.1} % done", share.done.percent());
         if let Some(left) = share.left {
             text += &format!(", {} left", Span(left));
         }
     }
-    for note in &array.notes {
+    for note in array.notes() {
         text += "; ";
         text += note;
     }
@@ -143,7 +143,7 @@ impl Agent {
     }
 
     pub(super) fn array_view(&self, array: &Array) -> api::Array {
-        let share = array.state.share();
+        let share = array.doing.and_then(|d| d.share);
         let bays = self.board.as_ref().map(|b| b.bays.as_slice()).unwrap_or_default();
         let member = |m: &crate::array::sysfs::MemberTexts| api::Member {
             device: m.device.clone(),
@@ -158,10 +158,13 @@ impl Agent {
             size_bytes: array.size_bytes,
             disks_wanted: array.disks_wanted,
             disks_working: array.disks_working,
+            redundant: array.redundant,
+            action: array.doing.map(|d| d.work.name()),
             percent: share.map(|s| s.done.percent()),
+            speed_kib_s: share.and_then(|s| s.speed_kib),
             left_s: share.and_then(|s| s.left).map(|l| l.as_secs()),
             members: array.members.iter().map(member).collect(),
-            notes: array.notes.clone(),
+            notes: array.notes().cloned().collect(),
         }
     }
 

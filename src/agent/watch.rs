@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Agent, views};
 use crate::array;
+use crate::array::event::{self, Happened};
 use crate::array::state::{Array, State};
 use crate::clock::Confidence;
 use crate::hardware::bay;
@@ -30,6 +31,15 @@ struct ArrayEvent {
     array: String,
     state: &'static str,
     before: &'static str,
+}
+
+/// By the names of `mdadm --monitor`.
+#[derive(Serialize)]
+struct MdEvent<'a> {
+    array: &'a str,
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -97,9 +107,15 @@ impl Agent {
 
     /// Reads the arrays and tells what changed.
     pub(super) fn look_at_arrays(&mut self) {
-        let single = super::start::single_by_design(self.board.as_ref());
-        let fresh = array::io::read_all(&self.root, single);
+        let expectation = super::start::expectation(self.board.as_ref());
+        let mut fresh = array::io::read_all(&self.root, |_| expectation);
+        for array in &mut fresh {
+            if let Some(before) = self.arrays.iter().find(|k| k.name == array.name) {
+                array.compare(before);
+            }
+        }
         let known = std::mem::replace(&mut self.arrays, fresh);
+        let happened = event::between(&known, &self.arrays);
         let now = self.now();
         for gone in known.iter().filter(|k| !self.arrays.iter().any(|a| a.name == k.name)) {
             self.tracker
@@ -118,7 +134,18 @@ impl Agent {
             }
             self.judge_array(&array);
         }
+        self.tell_happened(&happened);
         self.show_faults();
+    }
+
+    /// Events by mdadm's names, for whoever has scripts for them.
+    pub(super) fn tell_happened(&mut self, happened: &[Happened]) {
+        let now = self.now();
+        for Happened { name, array, device } in happened {
+            let event = MdEvent { array, name: name.text(), device: device.as_deref() };
+            log::info!("array {array}: {} {}", event.name, event.device.unwrap_or_default());
+            self.events.push(&now, "md", &event);
+        }
     }
 
     /// One finding for its state, one for what else was seen.
@@ -128,15 +155,16 @@ impl Agent {
             State::Failed => Some(Code::ArrayFailed),
             State::Degraded => Some(Code::ArrayDegraded),
             State::Inactive => Some(Code::ArrayInactive),
-            State::Rebuilding(_) => Some(Code::ArrayRebuilding),
+            State::Rebuilding => Some(Code::ArrayRebuilding),
             State::Unknown(_) => Some(Code::ArrayUnknown),
             State::Healthy
-            | State::Checking(_)
+            | State::Checking
             | State::Waiting
-            | State::Synchronising(_)
+            | State::Synchronising
+            | State::Reshaping
             | State::SingleDisk => None,
         };
-        let attention = (!array.notes.is_empty() && code.is_none()).then_some(Code::ArrayAttention);
+        let attention = (!array.warnings.is_empty() && code.is_none()).then_some(Code::ArrayAttention);
         let holds = [code, attention];
         self.tracker.clear_where(now, |f| {
             f.subject.as_str() == array.name
@@ -173,8 +201,8 @@ impl Agent {
         }
     }
 
-    /// Whether something runs on an array, so that its progress is worth a look now and then.
+    /// Whether something runs on an array or is to be seen twice, so that it is worth a look now and then.
     pub(super) fn is_array_busy(&self) -> bool {
-        self.arrays.iter().any(|a| a.state.share().is_some())
+        self.arrays.iter().any(Array::is_unsettled)
     }
 }

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 };
 
 use super::mdstat::{self, ARRAYS_MAX, MEMBERS_MAX};
-use super::state::{Array, understand};
+use super::state::{Array, Expectation, understand};
 use super::sysfs::{MemberTexts, Texts};
 use super::uevent;
 use crate::sys::root::{Root, read_small};
@@ -24,14 +24,23 @@ use crate::sys::root::{Root, read_small};
 /// hundred times, and progress is looked at now and then anyway.
 const ANNOUNCED: [&str; 3] = ["array_state", "degraded", "sync_action"];
 
-/// All arrays as they are now.
-pub fn read_all(root: &Root, single_by_design: bool) -> Vec<Array> {
-    let mdstat = mdstat::parse(&root.read("/proc/mdstat").unwrap_or_default());
-    let one = |(name, dir): (String, PathBuf)| {
-        let entry = mdstat.iter().find(|e| e.name == name);
-        understand(&name, texts(&dir), entry, single_by_design)
-    };
-    directories(root).into_iter().map(one).collect()
+/// All arrays as they are now: those that sysfs shows, then those that only /proc/mdstat knows. `expected` tells what the
+/// maker of the box says of the array of a name.
+pub fn read_all(root: &Root, expected: impl Fn(&str) -> Expectation) -> Vec<Array> {
+    let mut listed = mdstat::parse(&root.read("/proc/mdstat").unwrap_or_default());
+    let mut found = Vec::new();
+    for (name, dir) in directories(root) {
+        let texts = texts(&dir);
+        let at = listed.iter().position(|e| e.name == name);
+        let entry = at.map(|at| listed.swap_remove(at));
+        found.extend(understand(&name, texts, entry.as_ref(), &expected(&name)));
+    }
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in listed {
+        found.extend(understand(&entry.name, Texts::default(), Some(&entry), &expected(&entry.name)));
+    }
+    found.truncate(ARRAYS_MAX);
+    found
 }
 
 /// Names and `md` directories of the arrays, in order.
@@ -61,6 +70,9 @@ fn texts(dir: &Path) -> Texts {
         sync_completed,
         sync_speed: read("sync_speed"),
         mismatch_cnt: read("mismatch_cnt"),
+        last_sync_action: read("last_sync_action"),
+        metadata: read("metadata_version"),
+        resync_start: read("resync_start"),
         size: read("../size"),
         members: members(dir),
     }
@@ -75,10 +87,14 @@ fn members(dir: &Path) -> Vec<MemberTexts> {
             let device = name.strip_prefix("dev-")?.to_owned();
             let read = |attribute: &str| read_small(&e.path().join(attribute)).unwrap_or_default();
             let link = fs::read_link(e.path().join("block")).ok();
+            let errors = read("errors").parse().unwrap_or(0);
             Some(MemberTexts {
                 device,
                 state: read("state"),
                 slot: read("slot"),
+                errors,
+                errors_before: errors,
+                bad_blocks: !read("bad_blocks").is_empty(),
                 path: link.as_ref().map(|target| target.to_string_lossy().into_owned()),
                 gone: link.is_some() && !e.path().join("block").exists(),
             })

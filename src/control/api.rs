@@ -319,12 +319,21 @@ pub struct Array {
     pub disks_wanted: u32,
     /// Disks that work.
     pub disks_working: u32,
+    /// Whether the data would outlive the loss of any one disk, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redundant: Option<bool>,
+    /// What md does with it, by the words of its `sync_action`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<&'static str>,
     /// Percent done, while something runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
     /// Time left, while something runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_s: Option<u64>,
+    /// Its speed in KiB a second, while something runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed_kib_s: Option<u64>,
     /// Its disks.
     pub members: Vec<Member>,
     /// What else was seen.

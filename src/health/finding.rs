@@ -79,14 +79,14 @@ catalogue! {
         "A RAID array has failed",
         "Do not write to the NAS. Save what can still be read, then have the disks named in the evidence checked.";
     ArrayDegraded "array-degraded" Warning after 0 s, hidden by [ArrayFailed]:
-        "A mirror has lost its redundancy",
-        "The data is still there, on one disk only. Make a backup now, then replace the disk named in the evidence; the NAS copies onto the new disk by itself.";
+        "A RAID array lacks a disk",
+        "The data is still there, in a mirror of two on one disk only. Make a backup now, then replace the disk named in the evidence; the NAS copies onto the new disk by itself.";
     ArrayInactive "array-inactive" Warning after 10 s, hidden by [ArrayFailed]:
         "A RAID array is not running",
         "Look at the disks page of the NAS: a disk may be missing. The array is not touched by the agent.";
     ArrayRebuilding "array-rebuilding" Info after 0 s, hidden by []:
-        "A mirror is being rebuilt",
-        "Leave the NAS running until it is done; until then the data is on one disk only.";
+        "A RAID array is being rebuilt",
+        "Leave the NAS running until it is done. If it lacked a disk, its data is not safe from the loss of another until then.";
     ArrayAttention "array-attention" Warning after 10 s, hidden by [ArrayFailed]:
         "A RAID array wants attention",
         "Read the evidence. Differences seen by a check are usual on arrays with a swap area; read errors are not: have that disk checked.";

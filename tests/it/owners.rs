@@ -210,14 +210,24 @@ fn a_degraded_mirror_lights_the_fault_light_raises_a_finding_and_an_event() {
     wait("rebuilding", || lab.get("/v1/arrays")["arrays"][0]["state"] == "rebuilding");
     let array = lab.get("/v1/arrays")["arrays"][0].clone();
     assert_eq!((array["percent"].as_f64(), array["left_s"].as_u64()), (Some(42.0), Some(14152)));
+    assert_eq!((&array["action"], &array["redundant"]), (&"recover".into(), &false.into()));
+    assert_eq!(array["speed_kib_s"], 120_000);
     lab.nas("broken");
     wait("failed", || codes() == ["array-failed"]);
     lab.nas("healthy");
     wait("as it was", || light() == "0" && codes().is_empty());
     let events = String::from_utf8(lab.moorline(&["events", "--json"]).stdout).unwrap();
-    for part in
-        ["\"state\":\"degraded\"", "\"code\":\"array-degraded\"", "finding-cleared", "\"state\":\"failed\""]
-    {
+    for part in [
+        "\"state\":\"degraded\"",
+        "\"code\":\"array-degraded\"",
+        "finding-cleared",
+        "\"state\":\"failed\"",
+        "\"array\":\"md0\",\"name\":\"Fail\",\"device\":\"sdb3\"",
+        "\"array\":\"md0\",\"name\":\"RebuildStarted\"",
+        "\"array\":\"md0\",\"name\":\"Rebuild40\"",
+        "\"array\":\"md0\",\"name\":\"RebuildFinished\"",
+        "\"array\":\"md0\",\"name\":\"SpareActive\",\"device\":\"sdb3\"",
+    ] {
         assert!(events.contains(part), "{part}: {events}");
     }
 }
@@ -229,6 +239,8 @@ fn a_mirror_that_is_degraded_at_boot_is_told_and_a_first_synchronisation_is_not(
     lab.start_agent();
     assert_eq!(lab.text("nas/sys/class/leds/sim:red:fault/brightness"), "1");
     assert_eq!(lab.get("/v1/status")["findings"][0]["code"], "array-degraded");
+    let events = String::from_utf8(lab.moorline(&["events", "--json"]).stdout).unwrap();
+    assert!(events.contains("\"array\":\"md0\",\"name\":\"DegradedArray\""), "{events}");
     let mut lab = Lab::new();
     lab.nas("synchronising");
     lab.start_agent();

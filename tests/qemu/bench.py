@@ -17,6 +17,8 @@ from .netlab import HOST, NAME, PORT, TOP, Net
 SPI = ["spi_aspeed_smc", "spi_nor", "jffs2", "mdio_aspeed", "realtek", "ftgmac100"]
 # Beside the image's own modules: flash, and squashfs to look at images.
 MODULES = ["ubi", "ubifs", "jffs2", "mtdblock", "lzo", "lzo_rle", "deflate", "zstd", "crc16", "loop", "squashfs", "nasflash"]
+# Levels of arrays that boxes of two bays have no use for.
+LEVELS = ["raid456", "raid10", "raid0", "linear"]
 PROGRAMS = ["sbin/mdadm", *(f"usr/sbin/{p}" for p in ("ubiattach", "ubimkvol", "ubiformat", "flash_erase", "mtdpart"))]
 # A mirror of the disks in the bays, put together at boot as a NAS does it, when the kernel's command line asks.
 RAID = b"""#!/bin/sh
@@ -82,7 +84,7 @@ def tools(isa):
     image = cpio.Cpio()
     order = {}
     shipped = set(modules.ordered(board.MODULES))
-    for name in MODULES + (SPI if isa == "armv7" else []):
+    for name in MODULES + LEVELS + (SPI if isa == "armv7" else []):
         if name in modules.builtin:
             continue
         order[name] = [m for m in modules.ordered([name]) if m not in shipped]
@@ -100,6 +102,8 @@ def tools(isa):
     for kind, names in (("nand", nand), ("raw", [*nand, "squashfs"]), ("nor", ["lzo", "deflate", "jffs2"])):
         wanted = dict.fromkeys(m for name in names for m in order.get(name, []))
         image.file(f"lib/test/flash-{kind}", " ".join([*wanted, *order["nasflash"][:-1]]).encode(), 0o644)
+    wanted = dict.fromkeys(m for name in LEVELS for m in order.get(name, []))
+    image.file("lib/test/md", " ".join(wanted).encode(), 0o644)
     wanted = dict.fromkeys(m for name in SPI for m in order.get(name, []))
     image.file("lib/test/flash-spi", " ".join(wanted).encode(), 0o644)
     return image.bytes()

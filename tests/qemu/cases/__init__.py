@@ -1,5 +1,5 @@
 """The cases by name, long ones first: with two processors they then end together."""
-from . import boot, clock, flash, hardware, job, link, mirror, powercut
+from . import arrays, boot, clock, flash, hardware, job, link, mirror, powercut
 
 CASES = {
     "asleep": flash.asleep,
@@ -17,6 +17,7 @@ CASES = {
     "flash-spi": flash.cost("jffs2-spi", 20),
     "mirror": mirror.mirror,
     "mirror-boot": mirror.degraded_at_boot,
+    "arrays": arrays.arrays,
     "clock-2038": clock.clock_2038,
     "clock-1970": clock.clock_1970,
     "hardware": hardware.hardware,

@@ -6,6 +6,7 @@ use super::{Agent, views};
 use crate::array;
 use crate::array::event::{self, Happened};
 use crate::array::state::{Array, State};
+use crate::board::description::{Bay, Slot};
 use crate::clock::Confidence;
 use crate::hardware::bay;
 use crate::hardware::button::{Key, Press};
@@ -105,8 +106,17 @@ impl Agent {
         }
     }
 
+    /// Bays that are told by a controller's port, while there are some whose controller was not there yet.
+    fn locate_bays(&mut self) {
+        let is_open = |b: &Bay| matches!(b.slot, Slot::Port { .. });
+        if let Some(board) = self.board.as_mut().filter(|b| b.bays.iter().any(is_open)) {
+            board.bays = bay::located(&board.bays, &crate::board::io::ports(&self.root));
+        }
+    }
+
     /// Reads the arrays and tells what changed.
     pub(super) fn look_at_arrays(&mut self) {
+        self.locate_bays();
         let expectation = super::start::expectation(self.board.as_ref());
         let mut fresh = array::io::read_all(&self.root, |_| expectation);
         for array in &mut fresh {

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::{env, fs, process};
 
-#[path = "src/board/description.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[path = "src/board/description/mod.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports)]
 mod description;
 #[path = "src/typed_toml.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -15,7 +15,7 @@ mod typed_toml;
 fn main() {
     println!("cargo:rerun-if-changed=boards");
     println!("cargo:rerun-if-changed=docs/openapi.json");
-    println!("cargo:rerun-if-changed=src/board/description.rs");
+    println!("cargo:rerun-if-changed=src/board/description");
     println!("cargo:rerun-if-changed=src/typed_toml.rs");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     // Written at every commit and checkout. Named only where it is: a missing file would run this at every build.

@@ -186,6 +186,51 @@ impl<'t> Table<'t> {
         Some(At { value: list, at })
     }
 
+    /// A list of whole numbers in a range; `None` if it is not there or one of them is wrong.
+    pub fn integers(
+        &mut self,
+        reader: &mut Reader<'t>,
+        key: &'static str,
+        low: i64,
+        high: i64,
+    ) -> Option<At<Vec<i64>>> {
+        let (at, ValueInner::Array(items)) = self.array(reader, key)? else { return None };
+        let mut list = Some(Vec::new());
+        for mut item in items {
+            let at = item.span.start;
+            match item.take() {
+                ValueInner::Integer(value) if (low..=high).contains(&value) => {
+                    list.iter_mut().for_each(|l| l.push(value));
+                }
+                ValueInner::Integer(value) => {
+                    let name = self.full(key);
+                    let help = format!("write numbers from {low} to {high}");
+                    reader.complain(at, "out-of-range", format!("{name} has {value}"), help);
+                    list = None;
+                }
+                other => {
+                    self.wrong(reader, key, at, "a list of whole numbers", &other);
+                    list = None;
+                }
+            }
+        }
+        Some(At { value: list?, at })
+    }
+
+    /// Complains about a key that must not be there, for a reason of its own; it is not offered as a known one.
+    pub fn refuse(
+        &mut self,
+        reader: &mut Reader<'t>,
+        key: &str,
+        code: &'static str,
+        message: &str,
+        help: &str,
+    ) {
+        if let Some((key, _)) = self.entries.remove_entry(key) {
+            reader.complain(key.span.start, code, message.to_owned(), help.to_owned());
+        }
+    }
+
     fn array(&mut self, reader: &mut Reader<'t>, key: &'static str) -> Option<(usize, ValueInner<'t>)> {
         match self.take(key)? {
             found @ (_, ValueInner::Array(_)) => Some(found),
@@ -265,6 +310,7 @@ fn sample(wanted: &str) -> &'static str {
         "a whole number" => "60, without quotes",
         "true or false" => "true or false, without quotes",
         "a list of strings" => "[\"…\", \"…\"]",
+        "a list of whole numbers" => "[1, 2], without quotes",
         _ => "… in brackets, [like.this], on a line of its own",
     }
 }

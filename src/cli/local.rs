@@ -134,8 +134,12 @@ pub fn board_show(id: &str) -> Option<String> {
         text += &format!("  match      model {:?} compatible {:?}\n", m.model, m.compatible);
     }
     for bay in &board.bays {
-        text +=
-            &format!("  bay {}      {} (fault light {})\n", bay.number, bay.path, bay.fault_led.join(" or "));
+        text += &format!(
+            "  bay {}      {:?} (fault light {})\n",
+            bay.number,
+            bay.slot,
+            bay.fault_led.join(" or ")
+        );
     }
     if board.bays.is_empty() {
         text += "  bays       not known\n";

@@ -106,8 +106,10 @@ impl Agent {
         let watchdog = Watchdog::new(config.backoff_max, started);
         let mut tracker = Tracker::default();
         let board = told_board(recognised, &mut tracker, started);
-        let lights = Lights::new(root.clone());
+        let run = config.socket.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+        let lights = Lights::new(root.clone(), &run);
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
+        let mcu = board.as_ref().and_then(|b| super::lights::mcu(b, &root));
         let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
         let server = Server::bind(&config.socket, gid(&config.group))?;
         let own = nix::unistd::geteuid().as_raw();
@@ -145,6 +147,8 @@ impl Agent {
             tracker,
             board,
             panel,
+            showing: super::lights::Showing::default(),
+            mcu,
             keypad,
             lights,
             calls: Box::pin(calls),

@@ -71,20 +71,6 @@ impl State {
             | Self::Unknown(_) => None,
         }
     }
-
-    /// Whether a fault light should burn.
-    pub const fn is_fault(&self) -> bool {
-        match self {
-            Self::Degraded | Self::Failed | Self::Rebuilding(_) => true,
-            Self::Healthy
-            | Self::Checking(_)
-            | Self::Waiting
-            | Self::Synchronising(_)
-            | Self::SingleDisk
-            | Self::Inactive
-            | Self::Unknown(_) => false,
-        }
-    }
 }
 
 /// One array, understood.

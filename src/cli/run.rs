@@ -65,6 +65,17 @@ fn carry_out(line: &Line) -> Done {
         Command::Hardware { personal } => {
             get(line, &with_personal("/v1/hardware", *personal), render::hardware)
         }
+        Command::Identify { bay, span } => {
+            let mut body = json!({});
+            if let Some(bay) = bay {
+                body["bay"] = json!(bay);
+            }
+            if let Some(span) = span {
+                body["for_s"] = json!(span.as_secs());
+            }
+            ask(line, "POST", "/v1/hardware/identify", body.to_string().as_bytes(), render::identify)
+        }
+        Command::EndIdentify => ask(line, "DELETE", "/v1/hardware/identify", b"", render::identify),
         Command::Cloud => get(line, "/v1/cloud", render::cloud),
         Command::Doctor { alone } => doctor(line, alone.as_deref()),
         Command::Arrays => get(line, "/v1/arrays", render::arrays),

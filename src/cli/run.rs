@@ -66,14 +66,8 @@ fn carry_out(line: &Line) -> Done {
             get(line, &with_personal("/v1/hardware", *personal), render::hardware)
         }
         Command::Identify { bay, span } => {
-            let mut body = json!({});
-            if let Some(bay) = bay {
-                body["bay"] = json!(bay);
-            }
-            if let Some(span) = span {
-                body["for_s"] = json!(span.as_secs());
-            }
-            ask(line, "POST", "/v1/hardware/identify", body.to_string().as_bytes(), render::identify)
+            let body = json!({ "bay": bay, "for_s": span.map(|s| s.as_secs()) }).to_string();
+            ask(line, "POST", "/v1/hardware/identify", body.as_bytes(), render::identify)
         }
         Command::EndIdentify => ask(line, "DELETE", "/v1/hardware/identify", b"", render::identify),
         Command::Cloud => get(line, "/v1/cloud", render::cloud),

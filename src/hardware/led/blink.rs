@@ -31,7 +31,7 @@ impl Blink {
         self.at = if self.at + 1 < self.rhythm.len() { self.at + 1 } else { 0 };
         // From now on, not from when it should have been: after a pause nothing is made up for.
         self.next = now.after(step(self.rhythm, self.at));
-        Some(self.at % 2 == 0)
+        Some(self.at.is_multiple_of(2))
     }
 }
 

@@ -63,7 +63,7 @@ impl Command {
 
 /// Finds frames in a stream of bytes, whatever lies between them: the last seven bytes are one as soon as they begin and
 /// end as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Finder {
     last: [u8; FRAME],
 }

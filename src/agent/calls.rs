@@ -66,6 +66,7 @@ impl Agent {
                 Reply::Events { first, rest }
             }
             Ok(Ask::Doctor) => return self.call_doctor(call.reply),
+            Ok(Ask::Hardware(personal)) => return self.call_hardware(call.reply, personal),
             Ok(ask) => Reply::Whole(self.answer(ask).unwrap_or_else(|refused| Response::problem(&refused))),
             Err(refused) => {
                 let mut response = Response::problem(&refused);
@@ -97,7 +98,8 @@ impl Agent {
                 let arrays = self.arrays.iter().map(|a| self.array_view(a)).collect();
                 Ok(Response::json(&api::Arrays { arrays }))
             }
-            Ask::Hardware(personal) => Ok(Response::json(&self.hardware_view(personal))),
+            Ask::Identify(target, span) => self.identify(target, span),
+            Ask::EndIdentify => Ok(self.end_identify()),
             Ask::Services => Ok(Response::json(&self.services())),
             Ask::Reset(scope, execution) => self.reset(scope, execution),
             Ask::Report => Ok(Response::json(&self.report())),
@@ -106,7 +108,9 @@ impl Agent {
                 Ok(Response::text(metrics::MEDIA_TYPE, metrics::render(&status)))
             }
             // Answered where they are called for.
-            Ask::Events(_) | Ask::Doctor => Err(Refused::new(Fault::NotFound, "not answered at once")),
+            Ask::Events(_) | Ask::Doctor | Ask::Hardware(_) => {
+                Err(Refused::new(Fault::NotFound, "not answered at once"))
+            }
         }
     }
 
@@ -220,6 +224,7 @@ impl Agent {
         }
         let plan = plan::issue(self.vault.ledger(), user, ttl, keep_others, &mut self.random)?;
         let issued = self.commit(plan)?;
+        self.handle_code_made(issued.valid_for);
         self.device_event(issued.device, "pending");
         Ok(Response::json_with(201, &self.code_view(&issued, paths)))
     }
@@ -354,7 +359,7 @@ impl Agent {
             .map_err(|error| Refused::new(Fault::StoreReadOnly, error.to_string()))?;
         let now = self.now().mono;
         self.tracker.clear_where(now, |f| f.code == crate::health::finding::Code::StoreCorrupt);
-        self.show_faults();
+        self.show_lights();
         let plan: Planned<usize> = plan::reset_pairings(self.vault.ledger());
         self.commit(plan)?;
         self.tell_removed();

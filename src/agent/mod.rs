@@ -5,6 +5,7 @@ mod calls;
 mod cloud;
 mod doctor;
 mod events;
+mod lights;
 mod pairing;
 mod portmap;
 mod remote;
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::control::io::{Call, Server};
 use crate::hardware::button::Keypad;
 use crate::hardware::io::leds::Lights;
+use crate::hardware::io::mcu::Mcu;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
 use crate::health::tracker::{Change, Tracker};
@@ -80,6 +82,8 @@ pub struct Agent {
     events: events::Events,
     board: Option<Description>,
     panel: Panel,
+    showing: lights::Showing,
+    mcu: Option<Mcu>,
     keypad: Keypad,
     lights: Lights,
     arrays: Vec<Array>,

@@ -58,6 +58,8 @@ enum Event {
     Router(crate::portmap::io::Report),
     /// A device through its carrier, or somebody on the LAN who looks for the NAS.
     Remote(super::remote::Word),
+    /// The box's microcontroller.
+    Mcu(crate::hardware::io::mcu::Report),
     /// Something is due.
     Timer,
 }
@@ -129,6 +131,7 @@ impl Agent {
                 Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
                 Event::Remote(word) => self.handle_word(&word),
                 Event::Router(report) => self.handle_router(report),
+                Event::Mcu(report) => self.handle_mcu(&report),
                 Event::Timer => self.handle_timer(),
             }
         }
@@ -159,7 +162,7 @@ impl Agent {
         }
         self.tell_closed_door();
         self.tell_happened(&crate::array::event::at_first(&self.arrays));
-        self.show_faults();
+        self.begin_lights();
         self.look_at_clock();
         self.look_at_network();
         self.route_mapping();
@@ -185,6 +188,7 @@ impl Agent {
         self.drive_mapping();
         self.drive_session();
         self.tell_removed_if_online();
+        self.show_lights();
         self.tell_findings();
     }
 
@@ -207,6 +211,7 @@ impl Agent {
             self.inflow.poll_timeout().map(until),
             self.entrance.poll_timeout().map(until),
             self.mapper.poll_timeout().map(until),
+            self.lights_timeout().map(until),
             expiry,
             notify::watchdog_interval(),
             self.is_array_busy().then_some(PROGRESS_EVERY),
@@ -221,6 +226,7 @@ impl Agent {
         self.tracker.handle_timeout(now);
         self.entrance.handle_timeout(now);
         self.time_mapping();
+        self.time_lights();
         self.watch_session();
         self.look_at_losses();
         self.ask_for_time();
@@ -236,8 +242,8 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..10 {
-            let event = match (sources.turn + source) % 10 {
+        for source in 0..11 {
+            let event = match (sources.turn + source) % 11 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
@@ -247,6 +253,7 @@ impl Agent {
                 4 => self.poll_time(cx).map(Event::Time),
                 5 => self.poll_doctor(cx).map(Event::Diagnosed),
                 8 => self.mapper.poll_report(cx).map(Event::Router),
+                9 => self.poll_mcu(cx).map(Event::Mcu),
                 7 => self.entrance.poll_word(cx).map(Event::Remote),
                 6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
                 _ => sources
@@ -266,8 +273,7 @@ impl Agent {
     async fn end(&mut self) {
         log::info!("ending");
         notify::stopping();
-        let lights = self.panel.handle_end();
-        self.drive_lights(&lights);
+        self.end_lights();
         let now = self.now().mono;
         self.publish_absence();
         self.session.handle_enabled(now, false);
@@ -285,6 +291,7 @@ impl Agent {
         if closing {
             let _ = within(GOODBYE_MAX, self.transport.closed()).await;
         }
+        self.end_mcu().await;
     }
 
     fn carry_out_last(&mut self, action: crate::session::machine::Action) {

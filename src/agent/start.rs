@@ -115,8 +115,10 @@ impl Agent {
         let mut tracker = Tracker::default();
         tell_files(&catalogue, &mut tracker, started);
         let board = told_board(recognised, &mut tracker, started).map(|board| located(board, &root));
-        let lights = Lights::new(root.clone());
+        let run = config.socket.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+        let lights = Lights::new(root.clone(), &run);
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
+        let mcu = board.as_ref().and_then(|b| super::lights::mcu(b, &root));
         let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
         let server = Server::bind(&config.socket, gid(&config.group))?;
         let own = nix::unistd::geteuid().as_raw();
@@ -154,6 +156,8 @@ impl Agent {
             tracker,
             board,
             panel,
+            showing: super::lights::Showing::default(),
+            mcu,
             keypad,
             lights,
             calls: Box::pin(calls),

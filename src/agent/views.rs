@@ -1,10 +1,13 @@
 //! From what the domains know to what the control API says. The only place where personal data is let through or masked.
 
 use crate::array::state::{Array, State};
-use crate::board::description::Description;
+use crate::board::description::{Description, Rpm};
 use crate::control::api;
 use crate::control::route::Personal;
 use crate::hardware::bay;
+use crate::hardware::led::MCU_LAMP;
+use crate::hardware::mcu::exchange::Exchange;
+use crate::hardware::mcu::lamp::Lamp;
 use crate::health::past::Ended;
 use crate::health::tracker::Finding;
 use crate::pairing::plan::remaining;
@@ -279,7 +282,26 @@ impl Agent {
     }
 
     pub(super) fn hardware_view(&self, personal: Personal) -> api::Hardware {
-        let hardware = crate::hardware::io::sysfs::read(&self.root, self.board.as_ref());
+        let mut hardware = crate::hardware::io::sysfs::read(&self.root, self.board.as_ref());
+        let mcu = self.mcu.as_ref().map(crate::hardware::io::mcu::Mcu::exchange);
+        hardware.temperatures.extend(mcu.and_then(Exchange::temperature).map(|t| ("mcu/1".to_owned(), t)));
+        let fans = hardware.fans.into_iter().map(|(name, rpm)| api::Fan { name, rpm, unreliable: false });
+        // Unless somebody measured that it is right.
+        let worth = self.board.as_ref().and_then(|b| b.mcu.as_ref()?.rpm);
+        let rpm_is_doubtful = worth != Some(Rpm::Measured);
+        let fan = |rpm| api::Fan { name: "mcu/1".to_owned(), rpm, unreliable: rpm_is_doubtful };
+        let leds = hardware.leds.into_iter().map(|l| api::Led {
+            name: l.name,
+            on: l.on,
+            trigger: l.trigger,
+            shows: None,
+        });
+        let lamp = |lamp: Lamp| api::Led {
+            name: MCU_LAMP.to_owned(),
+            on: lamp != Lamp::Off,
+            trigger: None,
+            shows: Some(lamp.name()),
+        };
         let mac = |mac: String| match personal {
             Personal::Shown => mac,
             Personal::Masked => mask_mac(&mac),
@@ -291,7 +313,7 @@ impl Agent {
                 .into_iter()
                 .map(|(name, value)| api::Temperature { name, celsius: value.degrees() })
                 .collect(),
-            fans: hardware.fans.into_iter().map(|(name, rpm)| api::Fan { name, rpm }).collect(),
+            fans: fans.chain(mcu.and_then(Exchange::fan).map(fan)).collect(),
             disks: hardware
                 .disks
                 .into_iter()
@@ -306,11 +328,7 @@ impl Agent {
                     }
                 })
                 .collect(),
-            leds: hardware
-                .leds
-                .into_iter()
-                .map(|l| api::Led { name: l.name, on: l.on, trigger: l.trigger })
-                .collect(),
+            leds: leds.chain(mcu.and_then(Exchange::shown).map(lamp)).collect(),
             network: hardware
                 .network
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Arrays, lights and the clock: what is seen of them becomes findings, events and light.
+//! Arrays, buttons and the clock: what is seen of them becomes findings and events.
 
 use serde::Serialize;
 
@@ -10,7 +10,6 @@ use crate::board::description::{Bay, Slot};
 use crate::clock::Confidence;
 use crate::hardware::bay;
 use crate::hardware::button::{Key, Press};
-use crate::hardware::led::{Action, Faults};
 use crate::health::finding::Code;
 use crate::sys::clock;
 
@@ -145,7 +144,7 @@ impl Agent {
             self.judge_array(&array);
         }
         self.tell_happened(&happened);
-        self.show_faults();
+        self.show_lights();
     }
 
     /// Events by mdadm's names, for whoever has scripts for them.
@@ -183,31 +182,6 @@ impl Agent {
         });
         for code in holds.into_iter().flatten() {
             self.tracker.raise(code, &array.name, &views::array_evidence(array), now);
-        }
-    }
-
-    /// The fault lights follow the arrays and the store.
-    pub(super) fn show_faults(&mut self) {
-        let bays = self.board.as_ref().map(|b| b.bays.clone()).unwrap_or_default();
-        let lost = self.arrays.iter().flat_map(|a| &a.members).filter(|m| m.is_faulty() || m.gone);
-        let faults = Faults {
-            any: self.arrays.iter().any(|a| a.state.is_fault()) || self.vault.corruption().is_some(),
-            bays: lost.filter_map(|m| bay::of_path(&bays, m.path.as_deref()?)).collect(),
-        };
-        let actions = self.panel.handle_faults(&faults);
-        self.drive_lights(&actions);
-    }
-
-    /// Carries light actions out; a light that refuses is a finding, not a failure.
-    pub(super) fn drive_lights(&mut self, actions: &[Action]) {
-        let now = self.now().mono;
-        for action in actions {
-            match self.lights.carry_out(action) {
-                Ok(()) => log::debug!("light: {action:?}"),
-                Err((name, error)) => {
-                    self.tracker.raise(Code::LedUnavailable, &name, &format!("{name}: {error}"), now)
-                }
-            }
         }
     }
 

@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Whether a fault light should burn.
+    /// Whether disks are missing that should be there.
     pub const fn is_fault(&self) -> bool {
         match self {
             Self::Degraded | Self::Failed | Self::Rebuilding => true,

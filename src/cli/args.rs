@@ -27,6 +27,8 @@ usage: moorline COMMAND [OPTIONS]
   cloud on | off | reconnect | mode automatic|manual|relay | dns system|IP…
   doctor [--no-agent [--config FILE]] walk every step between this NAS and the cloud (at most 15 s)
   arrays | hardware [--show-personal] | services
+  hardware identify [BAY] [--for 30s] [--stop]
+                                      blink the lights of the NAS or of one bay
   events [--follow]                   what happened, as it happens
   reset connection|pairings|identity [--plan] [--yes]
                                       --plan says what would be kept and lost
@@ -128,6 +130,15 @@ pub enum Command {
         /// With addresses.
         personal: bool,
     },
+    /// Blink, to be found.
+    Identify {
+        /// One bay; otherwise the box.
+        bay: Option<u8>,
+        /// How long.
+        span: Option<Duration>,
+    },
+    /// Blink no more.
+    EndIdentify,
     /// List services.
     Services,
     /// Follow events.
@@ -192,9 +203,10 @@ struct Typed {
 }
 
 /// Options that take a value, and those that do not.
-const WITH_VALUE: [&str; 9] =
-    ["socket", "config", "root", "ttl", "user", "email", "output", "name", "segment-kib"];
-const FLAGS: [&str; 12] = [
+const WITH_VALUE: [&str; 10] =
+    ["socket", "config", "root", "ttl", "user", "email", "output", "name", "segment-kib", "for"];
+const FLAGS: [&str; 13] = [
+    "stop",
     "no-agent",
     "json",
     "help",
@@ -311,6 +323,7 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
         }
         ("arrays", []) => Ok(Command::Arrays),
         ("hardware", []) => Ok(Command::Hardware { personal: typed.flag("show-personal") }),
+        ("hardware", ["identify", bays @ ..]) => identify(bays, typed),
         ("services", []) => Ok(Command::Services),
         ("events", []) => Ok(Command::Events { follow: typed.flag("follow") }),
         ("reset", [scope]) => Ok(Command::Reset {
@@ -340,6 +353,19 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
             Ok(Command::StoreInspect { path: PathBuf::from(path), segment_kib })
         }
         _ => Err(Usage(format!("there is no command {:?}", [&[first], rest].concat().join(" ")))),
+    }
+}
+
+fn identify(bays: &[&str], typed: &mut Typed) -> Result<Command, Usage> {
+    let bad = |text: &str| Usage(format!("{text:?} is not the number of a bay"));
+    match (bays, typed.flag("stop")) {
+        ([], true) => Ok(Command::EndIdentify),
+        (_, true) => Err(Usage("identify takes a bay or --stop, not both".into())),
+        ([] | [_], false) => Ok(Command::Identify {
+            bay: bays.first().map(|text| text.parse().map_err(|_| bad(text))).transpose()?,
+            span: typed.text("for")?.map(|t| duration(&t)).transpose()?,
+        }),
+        ([_, more, ..], false) => Err(Usage(format!("identify takes one bay; {more:?} is another"))),
     }
 }
 
@@ -419,6 +445,10 @@ mod tests {
             Ok(Command::PatchCloud(r#"{"dns":["1.1.1.1","::1"]}"#.into()))
         );
         assert_eq!(typed("cloud off"), Ok(Command::PatchCloud(r#"{"enabled":false}"#.into())));
+        let identify = |bay, span| Ok(Command::Identify { bay, span });
+        assert_eq!(typed("hardware identify"), identify(None, None));
+        assert_eq!(typed("hardware identify 2 --for 5m"), identify(Some(2), Some(Duration::from_secs(300))));
+        assert_eq!(typed("hardware identify --stop"), Ok(Command::EndIdentify));
         assert_eq!(typed(""), Ok(Command::Help));
         assert_eq!(typed("status --help"), Ok(Command::Help));
         let line = parse(["status", "--json", "--socket", "/x"].map(OsString::from)).unwrap();
@@ -436,6 +466,10 @@ mod tests {
         wrong("remove", "needs device ids");
         wrong("remove d1 --unused", "not both");
         wrong("reset", "needs a scope");
+        wrong("hardware identify left", "not the number of a bay");
+        wrong("hardware identify 1 --stop", "not both");
+        wrong("hardware identify 1 2", "another");
+        wrong("hardware --stop", "no option --stop");
         wrong("store", "no command \"store\"");
         wrong("store inspect x --segment-kib much", "not a size in KiB");
         wrong("--socket", "missing argument");

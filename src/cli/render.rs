@@ -381,7 +381,9 @@ pub fn hardware(answer: &Value) -> String {
         );
     }
     for f in list(answer, "fans") {
-        push("fan", text(f, "name"), format!("{} rpm", number(f, "rpm").unwrap_or(0)));
+        let doubt = f.get("unreliable").and_then(Value::as_bool).unwrap_or_default();
+        let doubt = if doubt { ", not reliable" } else { "" };
+        push("fan", text(f, "name"), format!("{} rpm{doubt}", number(f, "rpm").unwrap_or(0)));
     }
     for d in list(answer, "disks") {
         let bay = number(d, "bay").map(|b| format!("bay {b}, ")).unwrap_or_default();
@@ -393,8 +395,9 @@ pub fn hardware(answer: &Value) -> String {
     }
     for l in list(answer, "leds") {
         let on = l.get("on").and_then(Value::as_bool).unwrap_or_default();
-        let trigger = l.get("trigger").and_then(Value::as_str).map(|t| format!(", {t}")).unwrap_or_default();
-        push("light", text(l, "name"), format!("{}{trigger}", if on { "on" } else { "off" }));
+        let more = l.get("trigger").or_else(|| l.get("shows")).and_then(Value::as_str);
+        let more = more.map(|t| format!(", {t}")).unwrap_or_default();
+        push("light", text(l, "name"), format!("{}{more}", if on { "on" } else { "off" }));
     }
     for i in list(answer, "network") {
         let link = i.get("link").and_then(Value::as_bool).unwrap_or_default();
@@ -409,6 +412,19 @@ pub fn hardware(answer: &Value) -> String {
         push("clock", text(r, "device"), text(r, "name").to_owned());
     }
     table(&rows)
+}
+
+/// `moorline hardware identify`.
+pub fn identify(answer: &Value) -> String {
+    let Some(left) = span(answer, "ends_in_s").filter(|_| number(answer, "ends_in_s") != Some(0)) else {
+        return "Nothing blinks.\n".to_owned();
+    };
+    let what = number(answer, "bay").map_or_else(|| "the box".to_owned(), |n| format!("bay {n}"));
+    let lights = match number(answer, "lights") {
+        Some(1) => "1 light blinks".to_owned(),
+        n => format!("{} lights blink", n.unwrap_or(0)),
+    };
+    format!("{lights} at {what} for {left}. End it with `moorline hardware identify --stop`.\n")
 }
 
 /// `moorline services`.
@@ -505,8 +521,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_missing_makes_it_panic() {
-        for view in [status, arrays, cloud, devices, users, code, removed, hardware, services, reset, problem]
-        {
+        #[rustfmt::skip]
+        let views =
+            [status, arrays, cloud, devices, users, code, removed, hardware, identify, services, reset, problem];
+        for view in views {
             let _ = view(&json!(null));
             let _ = view(&json!({"arrays": [1], "devices": [null], "cloud": 3, "findings": ["x"]}));
         }

@@ -73,6 +73,11 @@ fn carry_out(line: &Line) -> Done {
         Command::Hardware { personal } => {
             get(line, &with_personal("/v1/hardware", *personal), render::hardware)
         }
+        Command::Identify { bay, span } => {
+            let body = json!({ "bay": bay, "for_s": span.map(|s| s.as_secs()) }).to_string();
+            ask(line, "POST", "/v1/hardware/identify", body.as_bytes(), render::identify)
+        }
+        Command::EndIdentify => ask(line, "DELETE", "/v1/hardware/identify", b"", render::identify),
         Command::Cloud => get(line, "/v1/cloud", render::cloud),
         Command::Doctor { alone } => doctor(line, alone.as_deref()),
         Command::Arrays => get(line, "/v1/arrays", render::arrays),

@@ -523,6 +523,9 @@ pub struct Fan {
     pub name: String,
     /// Turns a minute.
     pub rpm: u32,
+    /// The source is known to say what is not so on some boxes.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub unreliable: bool,
 }
 
 /// A disk.
@@ -553,6 +556,9 @@ pub struct Led {
     /// The kernel's trigger, if one has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
+    /// What it shows, of a light that has colours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shows: Option<&'static str>,
 }
 
 /// A network interface.
@@ -579,6 +585,28 @@ pub struct Rtc {
     pub name: String,
     /// Whether the kernel set its clock from it.
     pub sets_clock: bool,
+}
+
+/// `POST /v1/hardware/identify`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostIdentify {
+    /// One bay; otherwise the whole box.
+    pub bay: Option<u8>,
+    /// For so many seconds.
+    pub for_s: Option<u64>,
+}
+
+/// What blinks to be found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Identify {
+    /// With how many lights.
+    pub lights: usize,
+    /// The bay, unless it is the whole box.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bay: Option<u8>,
+    /// Seconds until it ends; 0: nothing blinks.
+    pub ends_in_s: u64,
 }
 
 /// `GET /v1/arrays`.

@@ -54,6 +54,8 @@ catalogue! {
         "Nothing to do if it was to be removed; `moorline devices` lists what there is.";
     ScopeUnknown "scope-unknown" 404: "There is no such reset",
         "Use connection, pairings or identity.";
+    BayUnknown "bay-unknown" 404: "The box has no such bay",
+        "`moorline hardware` lists the bays with disks; a board description can name more.";
     MethodNotAllowed "method-not-allowed" 405: "The resource is not used that way",
         "/openapi.json has the methods of each resource.";
     Timeout "request-timeout" 408: "The request did not arrive in time",
@@ -68,6 +70,8 @@ catalogue! {
         "Name one in the agent's configuration ([cloud] broker), open the listener of the LAN ([remote] port), or ask with --offline.";
     CloudDisabled "cloud-disabled" 409: "Remote access is switched off",
         "Switch it on with `moorline cloud on`, or ask with --offline.";
+    NoLight "no-light" 409: "There is no light for this",
+        "The board has none, or it is the kernel's; docs/boards.md says how a board description names lights.";
     BodyTooLarge "body-too-large" 413: "The body is too large",
         "No request of this interface needs more than 16 KiB.";
     HeadTooLarge "head-too-large" 431: "The head of the request is too large",

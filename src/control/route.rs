@@ -9,8 +9,14 @@ use serde::de::DeserializeOwned;
 use super::access::Rights;
 use super::api;
 use super::fault::Fault;
+use crate::hardware::led::policy::Target;
 use crate::pairing::plan::{TTL_MAX, TTL_MIN};
 use crate::pairing::record::{AccessMode, DNS_MAX, DeviceId, EMAIL_MAX, UserName};
+
+/// Longest that lights blink to be found: a walk through a building.
+const IDENTIFY_MAX: u64 = 600;
+/// Unless something else is asked for.
+const IDENTIFY_USUAL: u64 = 30;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +71,10 @@ pub enum Ask {
     Arrays,
     /// `GET /v1/hardware`.
     Hardware(Personal),
+    /// `POST /v1/hardware/identify`: lights blink, so that somebody finds this.
+    Identify(Target, Duration),
+    /// `DELETE /v1/hardware/identify`.
+    EndIdentify,
     /// `GET /v1/services`.
     Services,
     /// `POST /v1/reset/{scope}`, carried out or only planned.
@@ -188,6 +198,8 @@ fn version_1(raw: &Raw<'_>, method: &str, segments: &[&str]) -> Result<Ask, Refu
         ("POST", ["doctor"]) => none(raw, Ask::Doctor),
         ("GET", ["arrays"]) => none(raw, Ask::Arrays),
         ("GET", ["hardware"]) => Ok(Ask::Hardware(personal(raw)?)),
+        ("POST", ["hardware", "identify"]) => post_identify(raw),
+        ("DELETE", ["hardware", "identify"]) => none(raw, Ask::EndIdentify),
         ("GET", ["services"]) => none(raw, Ask::Services),
         ("POST", ["reset", scope]) => Ok(Ask::Reset(reset_scope(scope)?, execution(raw)?)),
         ("GET", ["events"]) => events(raw),
@@ -200,6 +212,7 @@ fn version_1(raw: &Raw<'_>, method: &str, segments: &[&str]) -> Result<Ask, Refu
             ]
             | ["users" | "devices" | "reset", _]
             | ["cloud", "reconnect"]
+            | ["hardware", "identify"]
             | ["devices", _, "qr.svg"],
         ) => Err(wrong_method(raw)),
         _ => Err(unknown(raw)),
@@ -247,6 +260,8 @@ const fn needs_administrator(ask: &Ask) -> bool {
         | Ask::Code { .. }
         | Ask::PatchCloud { .. }
         | Ask::Reconnect
+        | Ask::Identify(..)
+        | Ask::EndIdentify
         | Ask::Reset(_, Execution::Do) => true,
     }
 }
@@ -362,6 +377,17 @@ fn post_code(raw: &Raw<'_>) -> Result<Ask, Refused> {
     }
     let user = user_name(&post.user)?;
     Ok(Ask::Code { user, ttl, keep_others: post.keep_others, offline: post.offline })
+}
+
+fn post_identify(raw: &Raw<'_>) -> Result<Ask, Refused> {
+    only(raw, &[])?;
+    let post = if raw.body.is_empty() { api::PostIdentify::default() } else { json(raw.body)? };
+    let span = post.for_s.unwrap_or(IDENTIFY_USUAL);
+    if !(1..=IDENTIFY_MAX).contains(&span) {
+        let detail = format!("for_s: lights blink for 1 to {IDENTIFY_MAX} seconds");
+        return Err(Refused::new(Fault::InvalidParameter, detail));
+    }
+    Ok(Ask::Identify(post.bay.map_or(Target::Box, Target::Bay), Duration::from_secs(span)))
 }
 
 fn patch_cloud(raw: &Raw<'_>) -> Result<Ask, Refused> {
@@ -483,6 +509,8 @@ mod tests {
             ("GET", "/v1/devices/d1/qr.svg", ""),
             ("PATCH", "/v1/cloud", "{}"),
             ("POST", "/v1/cloud/reconnect", ""),
+            ("POST", "/v1/hardware/identify", ""),
+            ("DELETE", "/v1/hardware/identify", ""),
             ("POST", "/v1/reset/connection", ""),
         ] {
             assert_eq!(
@@ -495,6 +523,21 @@ mod tests {
         for target in ["/v1/status", "/v1/users", "/v1/devices", "/v1/events", "/v1/report", "/metrics"] {
             assert!(ask(Rights::Reader, "GET", target, "").is_ok(), "{target}");
         }
+    }
+
+    #[test]
+    fn blinking_to_be_found_is_bounded() {
+        let identify = |body| ask(Rights::Administrator, "POST", "/v1/hardware/identify", body);
+        let seconds = Duration::from_secs;
+        assert_eq!(identify(""), Ok(Ask::Identify(Target::Box, seconds(30))));
+        assert_eq!(identify(r#"{"bay":2,"for_s":600}"#), Ok(Ask::Identify(Target::Bay(2), seconds(600))));
+        for body in [r#"{"for_s":0}"#, r#"{"for_s":601}"#] {
+            assert_eq!(identify(body), Err(Fault::InvalidParameter), "{body}");
+        }
+        for body in [r#"{"bay":256}"#, r#"{"disk":1}"#, "[]x"] {
+            assert_eq!(identify(body), Err(Fault::InvalidJson), "{body}");
+        }
+        check("DELETE", "/v1/hardware/identify", "", Ok(Ask::EndIdentify));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod bay;
 pub mod button;
 pub mod io;
 pub mod led;
+pub mod mcu;
 pub mod net;
 pub mod rtc;
 pub mod thermal;

@@ -252,6 +252,12 @@ catalogue! {
     LedUnavailable "led-unavailable" Info after 0 s, hidden by []:
         "A light of the NAS cannot be controlled",
         "The evidence names it; the board description may be for another kernel.";
+    McuBusy "mcu-busy" Warning after 0 s, hidden by []:
+        "Another program has the microcontroller's port",
+        "The evidence says how. Only one program can use it: stop the other one (mcm-daemon, a console), or take [mcu] out of the board description. Until then the power light and the thermometer are not moorline's.";
+    McuSilent "mcu-silent" Warning after 0 s, hidden by []:
+        "The NAS's microcontroller does not answer",
+        "The power light and the thermometer behind it are not available. If another program uses the port too (mcm-daemon, the maker's daemons), stop it; otherwise switch the NAS off and on again.";
 }
 
 #[cfg(test)]

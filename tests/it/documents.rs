@@ -5,9 +5,33 @@ use std::fs;
 use std::process::Command;
 
 use moorline::control::fault;
+use moorline::hardware::led::policy;
 use moorline::health::finding;
 
 use super::lab::{program, source};
+
+/// docs/lights.md up to its tables.
+const LIGHTS: &str = "# Lights
+
+Generated from `src/hardware/led/policy.rs` (`MOORLINE_BLESS=1 cargo test --all-features documents`).
+
+A board file says which lights are the agent's ([boards.md](boards.md)): `fault` and `status` of the box, `fault_led` of each bay. Lights that the kernel drives are never written to. A
+light is taken while there is something to show: brightness and trigger are remembered first and given back afterwards, at the end of the agent too. An agent that was killed leaves its
+patterns; the next one gives those lights back before anything else, by a file beside the control socket, in RAM.
+
+Red is only for what is wrong in the box. A NAS that is merely offline says so with its status light; which kind of reason it is, `moorline status` says in full. A short flash in the
+dark is the one pattern of the red lights that asks for nothing: a mirror is being rebuilt, leave the disks in.
+
+Blinking is the kernel's (`timer` trigger), so that the agent sleeps meanwhile; where a light has no such trigger, and for double flashes, the agent switches it itself. Nothing is written
+while nothing changes, and never to flash.
+
+`moorline hardware identify` blinks every light of the agent's for 30 seconds, `moorline hardware identify 2` that of bay 2; `--for` takes up to ten minutes, `--stop` ends it.
+
+A code is shown for ten minutes, not for the two days that it can be used. What has no light of the box (`fault`) but lights of the bays shows on all of those what no bay is to blame for.
+
+The power lamp behind a microcontroller cannot be read. The agent leaves it steady blue at its end. It has fewer patterns and more colours; blinking orange is for what somebody asked for
+just now.
+";
 
 #[track_caller]
 fn generated(file: &str, text: &str) {
@@ -190,6 +214,90 @@ fn every_key_of_a_board_file_is_documented() {
         }
     }
     assert!(keys > 60, "only {keys} were found");
+}
+
+/// One condition at a time, the most urgent first, with the words of docs/lights.md.
+fn conditions() -> Vec<(&'static str, policy::Conditions)> {
+    use policy::{Arrays, Bay, Class, Cloud, Conditions, Target};
+    let none = Conditions::default;
+    let array = |failed, degraded, rebuilding, bay: Option<Bay>| Conditions {
+        arrays: Arrays { failed, degraded, rebuilding, bays: bay.map(|b| (1, b)).into_iter().collect() },
+        ..none()
+    };
+    let cloud = |cloud| Conditions { cloud, ..none() };
+    vec![
+        ("identify the box", Conditions { identify: Some(Target::Box), ..none() }),
+        ("identify this bay", Conditions { identify: Some(Target::Bay(1)), ..none() }),
+        ("an array has failed", array(true, false, false, Some(Bay::Lost))),
+        ("a mirror is degraded; this bay's disk is lost", array(false, true, false, Some(Bay::Lost))),
+        ("the store is corrupt", Conditions { store_corrupt: true, ..none() }),
+        ("a code waits to be typed", Conditions { pairing: true, ..none() }),
+        ("a mirror is rebuilt; onto this bay's disk", array(false, false, true, Some(Bay::Rebuilding))),
+        ("offline: no cable, address or route", cloud(Cloud::Offline(Class::Local))),
+        ("offline: name servers", cloud(Cloud::Offline(Class::Names))),
+        ("offline: the date", cloud(Cloud::Offline(Class::Time))),
+        ("offline: the broker or the way to it", cloud(Cloud::Offline(Class::Broker))),
+        ("offline: login or rights", cloud(Cloud::Offline(Class::Account))),
+        ("starting", cloud(Cloud::Starting)),
+        ("connecting", cloud(Cloud::Connecting)),
+        ("online", cloud(Cloud::Online)),
+        ("remote access not wanted or not configured", none()),
+    ]
+}
+
+#[test]
+fn the_table_of_lights_is_what_the_code_does() {
+    use policy::{Means, Place, Show, lamp, shows};
+    let mut text = LIGHTS.to_owned();
+    text += "\n## Patterns\n\n| pattern | milliseconds lit, dark, … |\n|---|---|\n";
+    for show in Show::ALL {
+        let rhythm = show.rhythm().map(|r| r.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        writeln!(text, "| {} | {} |", show.name(), rhythm.unwrap_or_default()).unwrap();
+    }
+    text += "\n## What is shown\n\nOne condition at a time, the most urgent first: a light shows the first that concerns it.\n\n\
+             | | status light | fault light | light of the bay | both in one lamp: status, fault | microcontroller's lamp |\n|---|---|---|---|---|---|\n";
+    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true };
+    let one = Means { one_lamp: true, ..two };
+    for (what, now) in conditions() {
+        let [status, fault, bay] =
+            [Place::Status, Place::Box, Place::Bay(1)].map(|p| shows(p, &now, two).name());
+        let [a, b] = [Place::Status, Place::Box].map(|p| shows(p, &now, one).name());
+        writeln!(text, "| {what} | {status} | {fault} | {bay} | {a}, {b} | {} |", lamp(&now).name()).unwrap();
+    }
+    generated("docs/lights.md", &text);
+}
+
+/// The order of the table is the order of urgency: with two at once, no light shows something that neither asks for.
+#[test]
+fn the_table_of_lights_is_in_the_order_of_urgency() {
+    use policy::{Means, Place, Show, lamp, shows};
+    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true };
+    let all = conditions();
+    for (n, (first, a)) in all.iter().enumerate() {
+        for (second, b) in &all[n + 1..] {
+            let mut both = a.clone();
+            both.store_corrupt |= b.store_corrupt;
+            both.pairing |= b.pairing;
+            both.identify = a.identify.or(b.identify);
+            let (x, y) = (&mut both.arrays, &b.arrays);
+            (x.failed, x.degraded, x.rebuilding) =
+                (x.failed | y.failed, x.degraded | y.degraded, x.rebuilding | y.rebuilding);
+            if x.bays.is_empty() {
+                x.bays.clone_from(&y.bays);
+            }
+            both.cloud = if a.cloud == policy::Cloud::Unwanted { b.cloud } else { a.cloud };
+            for place in [Place::Status, Place::Box, Place::Bay(1)] {
+                let [one, other, found] = [a, b, &both].map(|c| shows(place, c, two));
+                let expect = if one == Show::AsFound { other } else { one };
+                assert_eq!(found, expect, "{place:?}: {first} and {second}");
+            }
+            let usual = lamp(&policy::Conditions::default());
+            let [one, other, found] = [a, b, &both].map(lamp);
+            // Online is blue, too.
+            let is_said = one != usual || matches!(a.cloud, policy::Cloud::Online);
+            assert_eq!(found, if is_said { one } else { other }, "{first} and {second}");
+        }
+    }
 }
 
 #[test]

@@ -226,7 +226,8 @@ fn a_damaged_store_keeps_remote_access_off_until_the_owner_starts_afresh() {
         (&"corrupt".into(), &"disabled".into())
     );
     assert_eq!(status["findings"][0]["code"], "store-corrupt");
-    assert_eq!(lab.text("nas/sys/class/leds/sim:red:fault/brightness"), "1");
+    let light = |name: &str| lab.text(&format!("nas/sys/class/leds/sim:red:fault/{name}"));
+    assert_eq!((light("trigger").as_str(), light("delay_on").as_str()), ("timer", "1000"), "slow blink");
     let (code, problem) = lab.ask("PUT", "/v1/users/bert", &serde_json::json!({}));
     assert_eq!((code, problem["code"].as_str()), (503, Some("store-corrupt")));
     assert!(lab.moorline(&["reset", "pairings", "--yes"]).status.success());

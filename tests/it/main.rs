@@ -21,6 +21,8 @@ mod kill;
 mod lab;
 mod lan_pairing;
 mod lifecycle;
+mod lights;
+mod microcontroller;
 mod owners;
 mod relay;
 mod remote;

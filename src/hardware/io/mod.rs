@@ -2,4 +2,5 @@
 
 pub mod buttons;
 pub mod leds;
+pub mod mcu;
 pub mod sysfs;

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use super::vault::Vault;
 use super::{Agent, cloud};
 use crate::array;
-use crate::array::state::Expectation;
+use crate::array::made_for;
+use crate::array::state::Array;
 use crate::board::catalogue::{Catalogue, Origin};
 use crate::board::description::state::DISK;
 use crate::board::description::{Known, Part};
@@ -22,6 +23,7 @@ use crate::control::io::{BindError, Server, Times};
 use crate::hardware::bay;
 use crate::hardware::button::Keypad;
 use crate::hardware::io::leds::Lights;
+use crate::hardware::io::sysfs::fitted;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
 use crate::health::tracker::Tracker;
@@ -125,7 +127,7 @@ impl Agent {
         let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
         let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
-            arrays: array::io::read_all(&root, |_| expectation(board.as_ref())),
+            arrays: arrays(&root, board.as_ref()),
             budget: Budget::new(config.records_per_day, started),
             desk: Desk::default(),
             seen: LastSeen::default(),
@@ -165,10 +167,10 @@ impl Agent {
     }
 }
 
-/// A box with one bay runs its mirrors on one disk.
-pub(super) fn expectation(board: Option<&board::description::Description>) -> Expectation {
-    let single = board.is_some_and(|b| b.bay_count == Some(1));
-    Expectation { disks: single.then_some(1), spares: 0 }
+/// The arrays as they are now, each beside what the box is made for.
+pub(super) fn arrays(root: &Root, board: Option<&board::description::Description>) -> Vec<Array> {
+    let in_bays = || fitted(root, board);
+    array::io::read_all(root, |texts| made_for::expectation(board, texts, in_bays))
 }
 
 /// The session's machine for one identity.

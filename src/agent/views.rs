@@ -155,6 +155,7 @@ impl Agent {
         };
         api::Array {
             name: array.name.clone(),
+            role: array.role,
             level: array.level.clone(),
             state: array.state.name(),
             raw: if let State::Unknown(raw) = &array.state { Some(raw.clone()) } else { None },

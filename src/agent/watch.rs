@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::{Agent, views};
-use crate::array;
 use crate::array::event::{self, Happened};
 use crate::array::state::{Array, State};
 use crate::board::description::{Bay, Slot};
@@ -116,8 +115,7 @@ impl Agent {
     /// Reads the arrays and tells what changed.
     pub(super) fn look_at_arrays(&mut self) {
         self.locate_bays();
-        let expectation = super::start::expectation(self.board.as_ref());
-        let mut fresh = array::io::read_all(&self.root, |_| expectation);
+        let mut fresh = super::start::arrays(&self.root, self.board.as_ref());
         for array in &mut fresh {
             if let Some(before) = self.arrays.iter().find(|k| k.name == array.name) {
                 array.compare(before);

@@ -25,19 +25,21 @@ use crate::sys::root::{Root, read_small};
 const ANNOUNCED: [&str; 3] = ["array_state", "degraded", "sync_action"];
 
 /// All arrays as they are now: those that sysfs shows, then those that only /proc/mdstat knows. `expected` tells what the
-/// maker of the box says of the array of a name.
-pub fn read_all(root: &Root, expected: impl Fn(&str) -> Expectation) -> Vec<Array> {
+/// maker of the box says of an array.
+pub fn read_all(root: &Root, expected: impl Fn(&Texts) -> Expectation) -> Vec<Array> {
     let mut listed = mdstat::parse(&root.read("/proc/mdstat").unwrap_or_default());
     let mut found = Vec::new();
     for (name, dir) in directories(root) {
         let texts = texts(&dir);
         let at = listed.iter().position(|e| e.name == name);
         let entry = at.map(|at| listed.swap_remove(at));
-        found.extend(understand(&name, texts, entry.as_ref(), &expected(&name)));
+        let expectation = expected(&texts);
+        found.extend(understand(&name, texts, entry.as_ref(), &expectation));
     }
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     for entry in listed {
-        found.extend(understand(&entry.name, Texts::default(), Some(&entry), &expected(&entry.name)));
+        let expectation = expected(&Texts::from_mdstat(&entry));
+        found.extend(understand(&entry.name, Texts::default(), Some(&entry), &expectation));
     }
     found.truncate(ARRAYS_MAX);
     found

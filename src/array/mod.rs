@@ -3,6 +3,7 @@
 pub mod event;
 pub mod io;
 pub mod level;
+pub mod made_for;
 pub mod mdstat;
 mod notes;
 pub mod state;

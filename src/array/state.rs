@@ -43,6 +43,8 @@ pub struct Expectation {
     pub disks: Option<u32>,
     /// Spare disks that stand by, by design.
     pub spares: u32,
+    /// What it is for: `system`, `data` or `swap`.
+    pub role: Option<&'static str>,
 }
 
 /// What md does with an array.
@@ -116,6 +118,8 @@ impl State {
 pub struct Array {
     /// The kernel's name.
     pub name: String,
+    /// What it is for, where the board's description says that: `system`, `data` or `swap`.
+    pub role: Option<&'static str>,
     /// raid1 and so on; `container` for what only holds the disks of other arrays; empty where the kernel does not tell.
     pub level: String,
     /// What it means.
@@ -217,6 +221,7 @@ pub fn understand(
     let spares = texts.members.iter().filter(|m| m.is_spare()).count();
     Some(Array {
         name: name.to_owned(),
+        role: expectation.role,
         level: level.to_owned(),
         state,
         doing,
@@ -367,7 +372,7 @@ mod tests {
     }
 
     fn single(texts: &Texts) -> Array {
-        let expectation = Expectation { disks: Some(1), spares: 0 };
+        let expectation = Expectation { disks: Some(1), spares: 0, role: None };
         understand("md0", texts.clone(), None, &expectation).unwrap()
     }
 
@@ -500,8 +505,11 @@ mod tests {
     fn more_places_than_disks_can_be_a_makers_choice() {
         let mut texts = texts("clean", "22", "idle", "none");
         texts.raid_disks = some("24");
-        let with =
-            |disks| understand("md9", texts.clone(), None, &Expectation { disks, spares: 0 }).unwrap().state;
+        let with = |disks| {
+            understand("md9", texts.clone(), None, &Expectation { disks, spares: 0, role: None })
+                .unwrap()
+                .state
+        };
         assert_eq!(
             (with(None), with(Some(2)), with(Some(3))),
             (State::Degraded, State::Healthy, State::Degraded)
@@ -756,7 +764,7 @@ mod tests {
         let mut texts = mirror("sdb3");
         texts.members.push(member("sdc3", "spare", false));
         let with = |spares| {
-            understand("md0", texts.clone(), None, &Expectation { disks: None, spares })
+            understand("md0", texts.clone(), None, &Expectation { spares, ..Expectation::default() })
                 .unwrap()
                 .spares_missing
         };

@@ -305,6 +305,9 @@ pub struct PastFinding {
 pub struct Array {
     /// The kernel's name.
     pub name: String,
+    /// What it is for, where the board's description says that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
     /// raid1 and so on.
     pub level: String,
     /// One of the states of the documents.

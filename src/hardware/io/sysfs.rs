@@ -218,6 +218,12 @@ fn zones(root: &Root, troubles: &mut Vec<Trouble>) -> Vec<(String, MilliCelsius)
 }
 
 /// Whole disks with hardware behind them: no loop devices, no md, no partitions. Those in bays first.
+/// Bays that have a disk.
+pub fn fitted(root: &Root, board: Option<&Description>) -> u32 {
+    let fitted = disks(root, board).iter().filter(|d| d.bay.is_some()).count();
+    u32::try_from(fitted).unwrap_or(u32::MAX)
+}
+
 fn disks(root: &Root, board: Option<&Description>) -> Vec<Disk> {
     let bays = board.map(|b| bay::located(&b.bays, &crate::board::io::ports(root))).unwrap_or_default();
     let is_whole = |(name, dir): &(String, PathBuf)| {

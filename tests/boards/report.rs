@@ -16,7 +16,7 @@ use moorline::hardware::io::leds::Lights;
 use moorline::hardware::io::sysfs::{self, Hardware};
 use moorline::hardware::led::{Action, Conditions, Faults, Panel, Show};
 use moorline::store::io::Site;
-use moorline::store::place::Place;
+use moorline::store::place::{Ground, Place};
 use moorline::sys::root::Root;
 
 use super::tree::codes;
@@ -436,6 +436,7 @@ impl<'b> Seen<'b> {
             wanted: Some(place.clone()),
             candidates: Vec::new(),
             never: self.board.never_mtd.clone(),
+            ground: Ground::default(),
         };
         let error = site.image().err().map(|e| e.to_string()).unwrap_or_default();
         let why = error.rsplit(&format!("{place}: ")).next().unwrap_or_default().to_owned();

@@ -12,6 +12,7 @@
     reason = "tests stop where they fail, and say so"
 )]
 
+mod boards;
 mod doctor;
 mod documents;
 mod hostile;

@@ -21,6 +21,7 @@ mod kill;
 mod lab;
 mod lan_pairing;
 mod lifecycle;
+mod models;
 mod owners;
 mod relay;
 mod remote;

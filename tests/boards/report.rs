@@ -497,9 +497,11 @@ impl<'b> Seen<'b> {
     fn flash(&mut self) {
         for mtd in self.entries("/sys/class/mtd").into_iter().filter(|m| !m.ends_with("ro")) {
             let of = |file: &str| self.root.read(&format!("/sys/class/mtd/{mtd}/{file}")).unwrap();
-            let (name, kind, kib) = (of("name"), of("type"), of("size").parse::<u64>().unwrap() / 1024);
+            let (name, kind, bytes) = (of("name"), of("type"), of("size").parse::<u64>().unwrap());
+            let size =
+                if bytes % 1024 == 0 { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") };
             let said = self.asked(Place::Mtd(name.clone()));
-            self.line(&format!("{mtd} {name}, {kind} {kib} KiB: {said}"));
+            self.line(&format!("{mtd} {name}, {kind} {size}: {said}"));
         }
         for nvmem in self.entries("/sys/bus/nvmem/devices") {
             self.line(&format!("nvmem {nvmem}"));

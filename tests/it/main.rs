@@ -23,6 +23,7 @@ mod lan_pairing;
 mod lifecycle;
 mod lights;
 mod microcontroller;
+mod models;
 mod owners;
 mod relay;
 mod remote;

@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::{env, fs, process};
 
+use description::subset::Subset;
+
 #[path = "src/board/description/mod.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports)]
 mod description;
@@ -13,7 +15,6 @@ mod description;
 mod typed_toml;
 
 fn main() {
-    println!("cargo:rerun-if-changed=boards");
     println!("cargo:rerun-if-changed=docs/openapi.json");
     println!("cargo:rerun-if-changed=src/board/description");
     println!("cargo:rerun-if-changed=src/typed_toml.rs");
@@ -24,7 +25,9 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=Cargo.toml");
     println!("cargo:rustc-env=MOORLINE_BUILD_UNIX={}", build_time());
-    let boards = boards(Path::new("boards"));
+    println!("cargo:rerun-if-env-changed=MOORLINE_BOARDS");
+    let wanted = env::var("MOORLINE_BOARDS").unwrap_or_default();
+    let boards = boards(&Subset::of(&wanted));
     let blob = postcard::to_allocvec(&boards).expect("board descriptions are plain data");
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     let out = Path::new(&out);
@@ -48,9 +51,14 @@ fn compact(json: &str) -> String {
     text
 }
 
-/// All of boards/, in the order of their names. Complaints stop the build, each with file, line and column.
-fn boards(dir: &Path) -> Vec<description::Description> {
-    let entries = fs::read_dir(dir).expect("boards/ is part of the package");
+/// Those that are wanted, in the order of their names. Complaints stop the build, each with file, line and column.
+fn boards(wanted: &Subset<'_>) -> Vec<description::Description> {
+    let Some(dir) = wanted.directory().map(Path::new) else { return Vec::new() };
+    println!("cargo:rerun-if-changed={}", dir.display());
+    let Ok(entries) = fs::read_dir(dir) else {
+        refuse(dir, " there is no such directory of board files (MOORLINE_BOARDS)");
+        return Vec::new();
+    };
     let mut files: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "toml"));
     files.sort();
@@ -65,6 +73,11 @@ fn boards(dir: &Path) -> Vec<description::Description> {
             }
         }
     }
+    let there: Vec<&str> = boards.iter().map(|b| b.id.as_str()).collect();
+    for id in wanted.missing(&there) {
+        refuse(dir, &format!(" there is no board {id} (MOORLINE_BOARDS)"));
+    }
+    boards.retain(|b| wanted.has(&b.id));
     for (a, b) in description::conflicts(&boards) {
         if let (Some(a), Some(b)) = (boards.get(a), boards.get(b)) {
             let file = dir.join(format!("{}.toml", b.id));

@@ -9,12 +9,16 @@ use zeroize::Zeroizing;
 use super::vault::Vault;
 use super::{Agent, cloud};
 use crate::array;
-use crate::board::{self, builtin, select};
-use crate::clock::Clock;
+use crate::board::catalogue::{Catalogue, Origin};
+use crate::board::description::state::DISK;
+use crate::board::description::{Known, Part};
+use crate::board::{self, select};
+use crate::clock::{Clock, Trust};
 use crate::config::io::{ConfigError, load};
 use crate::config::{Account, Config};
 use crate::control::access::Administrators;
 use crate::control::io::{BindError, Server, Times};
+use crate::hardware::bay;
 use crate::hardware::button::Keypad;
 use crate::hardware::io::leds::Lights;
 use crate::hardware::led::Panel;
@@ -33,6 +37,7 @@ use crate::session::tls::{Judged, Roots, TlsError};
 use crate::session::topics::Topics;
 use crate::session::watchdog::Watchdog;
 use crate::store::io::{Site, SiteError};
+use crate::store::place::{Ground, Place};
 use crate::sys::keyfile::{KeyFileError, load_or_create};
 use crate::sys::root::Root;
 use crate::sys::{clock, random};
@@ -88,14 +93,16 @@ impl Agent {
         let config = load(&options.config, &hostname())?;
         log::set_max_level(config.log);
         let mut random = random::System::new();
-        let recognised = board(&root, &config);
+        let catalogue = board::io::catalogue(&root);
+        let recognised = board(&catalogue, &root, &config);
         // The lock comes first: a second agent must not touch the key or the socket.
         let site = site(&root, &config, recognised.as_ref().ok());
         let vault = Vault::open(site, config.records_per_day, &mut random)?;
         let identity = load_or_create(&config.store_dir.join(KEY_FILE))?;
         let fallback = crate::random::bytes(&mut random);
         let boot = clock::boot_id(&Root::real(), fallback);
-        let mut clock = Clock::new(boot, config.trust, build_time(), clock::read());
+        let trust = trust(config.trust, recognised.as_ref().ok());
+        let mut clock = Clock::new(boot, trust, build_time(), clock::read());
         if let Some(floor) = vault.ledger().floor() {
             clock.raise_floor(floor);
         }
@@ -105,7 +112,8 @@ impl Agent {
         let session = session(&config, &identity, started);
         let watchdog = Watchdog::new(config.backoff_max, started);
         let mut tracker = Tracker::default();
-        let board = told_board(recognised, &mut tracker, started);
+        tell_files(&catalogue, &mut tracker, started);
+        let board = told_board(recognised, &mut tracker, started).map(|board| located(board, &root));
         let lights = Lights::new(root.clone());
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
         let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
@@ -186,8 +194,37 @@ fn login(account: &Account) -> crate::session::io::Account {
 
 type Board = Result<board::description::Description, select::NoBoard>;
 
-fn board(root: &Root, config: &Config) -> Board {
-    select::select(&builtin::all(), &board::io::facts(root), config.board.as_deref())
+fn board(catalogue: &Catalogue, root: &Root, config: &Config) -> Board {
+    select::select(&catalogue.boards, &board::io::facts(root), config.board.as_deref())
+}
+
+/// The description with the paths that this boot gave to bays which are told by a controller's port.
+pub(super) fn located(
+    board: board::description::Description,
+    root: &Root,
+) -> board::description::Description {
+    let bays = bay::located(&board.bays, &board::io::ports(root));
+    board::description::Description { bays, ..board }
+}
+
+/// A box without a clock of its own starts with any time: that is not to be believed, whatever else the configuration says.
+fn trust(wanted: Trust, board: Option<&board::description::Description>) -> Trust {
+    match board.map(|b| b.knows(Part::Rtc)) {
+        Some(Known::Absent) => Trust::Kernel,
+        Some(Known::Present | Known::Unknown) | None => wanted,
+    }
+}
+
+/// Files that cannot be used are findings; those that can are said in the log.
+fn tell_files(catalogue: &Catalogue, tracker: &mut Tracker, now: Mono) {
+    for bad in &catalogue.bad {
+        let first = bad.faults.first().map(|f| format!("{f} ({})", f.help)).unwrap_or_default();
+        tracker.raise(Code::BoardFileBad, &bad.name, &format!("{}:{first}", bad.name), now);
+    }
+    for (id, origin) in &catalogue.files {
+        let what = if *origin == Origin::Replaces { " in place of the built-in one" } else { "" };
+        log::info!("board {id}: a file of this NAS{what}");
+    }
 }
 
 /// The board, or the finding that says why it is not known.
@@ -207,13 +244,20 @@ fn told_board(board: Board, tracker: &mut Tracker, now: Mono) -> Option<board::d
 
 /// Where the store may be: as configured, else by the board's list, else in the directory.
 pub(crate) fn site(root: &Root, config: &Config, board: Option<&board::description::Description>) -> Site {
+    let named = || board.into_iter().flat_map(|b| &b.state);
+    let on_disk = |place: &'_ String| place.strip_prefix(DISK).map(PathBuf::from);
+    let candidate = |place: &String| on_disk(place).map(Place::Dir).or_else(|| place.parse::<Place>().ok());
     Site {
         root: root.clone(),
         dir: config.store_dir.clone(),
         segment_bytes: config.segment_bytes,
         wanted: config.store_place.clone(),
-        candidates: board.into_iter().flat_map(|b| &b.state).filter_map(|p| p.parse().ok()).collect(),
+        candidates: named().filter_map(candidate).collect(),
         never: board.map(|b| b.never_mtd.clone()).unwrap_or_default(),
+        ground: Ground {
+            fs: board.map(|b| b.state_fs.clone()).unwrap_or_default(),
+            disks: named().filter_map(on_disk).collect(),
+        },
     }
 }
 
@@ -241,4 +285,47 @@ fn third_field(path: &str, name: &str) -> Option<u32> {
     let text = Root::real().read(path).ok()?;
     let line = text.lines().find(|l| l.split(':').next() == Some(name))?;
     line.split(':').nth(2)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::builtin;
+
+    fn board(change: impl FnOnce(&mut board::description::Description)) -> board::description::Description {
+        let mut board = builtin::all().remove(0);
+        change(&mut board);
+        board
+    }
+
+    #[test]
+    fn the_boards_places_become_candidates_and_a_disk_needs_a_mount() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, "").unwrap();
+        let config = load(&file, "NAS").unwrap();
+        let board = board(|b| {
+            b.state = ["ubi:moorline", "dir:/data/m", "disk:/mnt/m"].map(str::to_owned).into();
+            b.state_fs = vec!["ext4".into()];
+        });
+        let site = site(&Root::simulated(dir.path().to_owned()), &config, Some(&board));
+        let places: Vec<String> = site.candidates.iter().map(ToString::to_string).collect();
+        assert_eq!(places, ["ubi:moorline", "dir:/data/m", "dir:/mnt/m"]);
+        assert_eq!(site.ground, Ground { fs: vec!["ext4".into()], disks: vec!["/mnt/m".into()] });
+    }
+
+    #[test]
+    fn a_box_without_a_clock_believes_no_time_before_the_networks() {
+        let without = board(|b| {
+            b.rtc = Vec::new();
+            b.absent = vec![Part::Rtc];
+        });
+        assert_eq!(trust(Trust::System, Some(&without)), Trust::Kernel);
+        let unknown = board(|b| {
+            b.rtc = Vec::new();
+            b.absent = Vec::new();
+        });
+        assert_eq!(trust(Trust::System, Some(&unknown)), Trust::System);
+        assert_eq!(trust(Trust::System, None), Trust::System);
+    }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Agent, views};
 use crate::array;
 use crate::array::state::{Array, State};
+use crate::board::description::{Bay, Slot};
 use crate::clock::Confidence;
 use crate::hardware::bay;
 use crate::hardware::button::{Key, Press};
@@ -95,8 +96,17 @@ impl Agent {
         }
     }
 
+    /// Bays that are told by a controller's port, while there are some whose controller was not there yet.
+    fn locate_bays(&mut self) {
+        let is_open = |b: &Bay| matches!(b.slot, Slot::Port { .. });
+        if let Some(board) = self.board.as_mut().filter(|b| b.bays.iter().any(is_open)) {
+            board.bays = bay::located(&board.bays, &crate::board::io::ports(&self.root));
+        }
+    }
+
     /// Reads the arrays and tells what changed.
     pub(super) fn look_at_arrays(&mut self) {
+        self.locate_bays();
         let single = super::start::single_by_design(self.board.as_ref());
         let fresh = array::io::read_all(&self.root, single);
         let known = std::mem::replace(&mut self.arrays, fresh);

@@ -13,6 +13,12 @@ pub struct Facts {
     pub compatible: Vec<String>,
     /// `Hardware` of /proc/cpuinfo: all that a kernel without a device tree has.
     pub hardware: Option<String>,
+    /// `MemTotal` of /proc/meminfo in MiB.
+    pub memory_mib: Option<u32>,
+    /// Names of the MTD partitions.
+    pub mtd: Vec<String>,
+    /// ATA ports.
+    pub sata_ports: usize,
 }
 
 /// Why there is no board.
@@ -60,10 +66,17 @@ fn fits(wanted: &Match, facts: &Facts) -> bool {
     };
     let compatible =
         wanted.compatible.is_empty() || facts.compatible.iter().any(|c| wanted.compatible.contains(c));
+    let memory = wanted
+        .memory_mib
+        .is_none_or(|(low, high)| facts.memory_mib.is_some_and(|mib| (low..=high).contains(&mib)));
+    let ports = wanted.sata_ports.is_none_or(|ports| facts.sata_ports == usize::from(ports));
     // The parser refuses matches by an evaluation board's string alone; a description from elsewhere meets it here.
     compatible
         && one(&wanted.model, &facts.model)
         && one(&wanted.hardware, &facts.hardware)
+        && memory
+        && ports
+        && wanted.mtd.iter().all(|name| facts.mtd.contains(name))
         && !wanted.is_evaluation_only()
 }
 
@@ -75,7 +88,7 @@ mod tests {
 
     fn facts(model: &str, compatible: &[&str]) -> Facts {
         let compatible = compatible.iter().map(|c| (*c).to_owned()).collect();
-        Facts { model: (!model.is_empty()).then(|| model.to_owned()), compatible, hardware: None }
+        Facts { model: (!model.is_empty()).then(|| model.to_owned()), compatible, ..Facts::default() }
     }
 
     #[track_caller]
@@ -105,15 +118,55 @@ mod tests {
     #[test]
     fn every_embedded_board_is_found_by_each_of_its_own_names_and_no_other() {
         for board in builtin::all() {
-            for wanted in board.matches.iter().filter(|m| m.hardware.is_empty()) {
-                for model in &wanted.model {
-                    check(&facts(model, &[]), Some(&board.id));
-                }
-                for compatible in &wanted.compatible {
-                    check(&facts("", &[compatible]), Some(&board.id));
+            for wanted in &board.matches {
+                for facts in boxes(wanted) {
+                    check(&facts, Some(&board.id));
                 }
             }
         }
+    }
+
+    /// For each text of the match a box that has it, and one text of each other kind that the match wants.
+    fn boxes(wanted: &Match) -> Vec<Facts> {
+        let kinds = [&wanted.model, &wanted.compatible, &wanted.hardware];
+        let most = kinds.iter().map(|k| k.len()).max().unwrap();
+        let nth = |kind: &[String], n: usize| kind.get(n).or(kind.last()).cloned();
+        let one = |n| Facts {
+            model: nth(&wanted.model, n),
+            compatible: nth(&wanted.compatible, n).into_iter().collect(),
+            hardware: nth(&wanted.hardware, n),
+            memory_mib: wanted.memory_mib.map(|(low, _)| low),
+            mtd: wanted.mtd.clone(),
+            sata_ports: wanted.sata_ports.unwrap_or(0).into(),
+        };
+        (0..most).map(one).collect()
+    }
+
+    #[test]
+    fn memory_partitions_and_ports_must_fit_if_they_are_given() {
+        let mut board = builtin::all().remove(0);
+        board.matches = vec![Match {
+            compatible: vec!["marvell,a375-db".into()],
+            memory_mib: Some((400, 512)),
+            mtd: vec!["u-boot".into(), "env".into()],
+            sata_ports: Some(1),
+            ..Match::default()
+        }];
+        let good = boxes(&board.matches[0]).remove(0);
+        let found = |facts: &Facts| select(&[board.clone()], facts, None).is_ok();
+        let changed = |change: fn(&mut Facts)| {
+            let mut facts = good.clone();
+            change(&mut facts);
+            found(&facts)
+        };
+        assert!(found(&good) && changed(|f| f.memory_mib = Some(512)) && changed(|f| f.mtd.push("x".into())));
+        assert!(!changed(|f| f.memory_mib = Some(399)) && !changed(|f| f.memory_mib = Some(513)));
+        assert!(!changed(|f| f.memory_mib = None), "not known is no fit");
+        assert!(
+            !changed(|f| f.mtd.truncate(1))
+                && !changed(|f| f.sata_ports = 2)
+                && !changed(|f| f.sata_ports = 0)
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ usage: moorline COMMAND [OPTIONS]
   reset connection|pairings|identity [--plan] [--yes]
                                       --plan says what would be kept and lost
   report [--output FILE]              support bundle without personal data
-  board list | show ID | check FILE   board descriptions
+  board list | show ID [--root DIR]   descriptions of NAS models, also those in
+                                      /etc/moorline/boards; which one this NAS is
+  board check FILE…                   check descriptions
   config check FILE                   check an agent.toml
   store verify [--config FILE]        whether the pairing data on the flash is sound
   store inspect FILE|DIR [--segment-kib N]
@@ -145,11 +147,19 @@ pub enum Command {
     /// Support bundle.
     Report(Option<PathBuf>),
     /// List boards.
-    BoardList,
+    BoardList {
+        /// Prefix of /sys, /proc and /etc.
+        root: Option<PathBuf>,
+    },
     /// Show one.
-    BoardShow(String),
-    /// Check a file.
-    BoardCheck(PathBuf),
+    BoardShow {
+        /// Its id.
+        id: String,
+        /// Prefix of /etc.
+        root: Option<PathBuf>,
+    },
+    /// Check files.
+    BoardCheck(Vec<PathBuf>),
     /// Check a configuration.
     ConfigCheck(PathBuf),
     /// Judge the store that this configuration names.
@@ -310,9 +320,13 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
         }),
         ("reset", []) => Err(Usage("reset needs a scope: connection, pairings or identity".into())),
         ("report", []) => Ok(Command::Report(typed.value("output").map(PathBuf::from))),
-        ("board", ["list"]) => Ok(Command::BoardList),
-        ("board", ["show", id]) => Ok(Command::BoardShow((*id).to_owned())),
-        ("board", ["check", file]) => Ok(Command::BoardCheck(PathBuf::from(file))),
+        ("board", ["list"]) => Ok(Command::BoardList { root: typed.value("root").map(PathBuf::from) }),
+        ("board", ["show", id]) => {
+            Ok(Command::BoardShow { id: (*id).to_owned(), root: typed.value("root").map(PathBuf::from) })
+        }
+        ("board", ["check", files @ ..]) if !files.is_empty() => {
+            Ok(Command::BoardCheck(files.iter().map(PathBuf::from).collect()))
+        }
         ("config", ["check", file]) => Ok(Command::ConfigCheck(PathBuf::from(file))),
         ("config", ["check"]) => Ok(Command::ConfigCheck(PathBuf::from(CONFIG))),
         ("store", ["verify"]) => {

@@ -14,7 +14,9 @@ use super::args::{Command, HELP, Line, parse};
 use super::call::{Answer, CallError, call, follow};
 use super::{local, render};
 use crate::agent::{self, Options};
+use crate::config::io::ConfigError;
 use crate::control::qr;
+use crate::sys::root::Root;
 
 /// Failed.
 const FAILED: u8 = 1;
@@ -47,12 +49,18 @@ fn carry_out(line: &Line) -> Done {
         Command::Help => print(HELP),
         Command::Version => print(concat!("moorline ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Agent { config, root } => run_agent(&Options { config: config.clone(), root: root.clone() }),
-        Command::ConfigCheck(file) => checked(line, local::config_check(file)),
+        Command::ConfigCheck(file) => match local::config_check(file) {
+            Ok(text) => checked(line, &text, &[]),
+            Err(error) => checked(line, "", &[error]),
+        },
         Command::StoreVerify(config) => store(line, local::store_verify(config)),
         Command::StoreInspect { path, segment_kib } => store(line, local::store_inspect(path, *segment_kib)),
-        Command::BoardCheck(file) => checked(line, local::board_check(file)),
-        Command::BoardList => print(&local::board_list()),
-        Command::BoardShow(id) => match local::board_show(id) {
+        Command::BoardCheck(files) => {
+            let (text, errors) = local::board_check(files);
+            checked(line, &text, &errors)
+        }
+        Command::BoardList { root } => print(&local::board_list(&at(root.as_deref()), line.json)),
+        Command::BoardShow { id, root } => match local::board_show(&at(root.as_deref()), id, line.json) {
             Some(text) => print(&text),
             None => {
                 eprintln!("moorline: there is no board {id:?}; `moorline board list` has them");
@@ -104,6 +112,10 @@ fn carry_out(line: &Line) -> Done {
     }
 }
 
+fn at(root: Option<&Path>) -> Root {
+    root.map_or_else(Root::real, |root| Root::simulated(root.to_owned()))
+}
+
 fn run_agent(options: &Options) -> Done {
     let config = simplelog::ConfigBuilder::new()
         // No date: it may be wrong, and who collects the lines adds one.
@@ -126,21 +138,21 @@ fn print(text: &str) -> Done {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_| FAILED)
 }
 
-fn checked(line: &Line, result: Result<String, crate::config::io::ConfigError>) -> Done {
-    match result {
-        Ok(text) if line.json => print(&format!("{}\n", json!({ "ok": true, "summary": text.trim_end() }))),
-        Ok(text) => print(&text),
-        Err(error) => {
-            if line.json {
-                let fault = |f: &crate::typed_toml::Fault| json!({ "file": error.file, "line": f.line, "column": f.column, "code": f.code, "message": f.message, "help": f.help });
-                let faults: Vec<Value> = error.faults.iter().map(fault).collect();
-                print(&format!("{}\n", json!({ "ok": false, "errors": faults })))?;
-            } else {
-                eprint!("{error}");
-            }
-            Err(FAILED)
-        }
+/// What was checked: a text for what is good, and what is wrong with the rest.
+fn checked(line: &Line, good: &str, errors: &[ConfigError]) -> Done {
+    let is_good = errors.is_empty();
+    if line.json && is_good {
+        print(&format!("{}\n", json!({ "ok": true, "summary": good.trim_end() })))?;
+    } else if line.json {
+        let fault = |file: &str, f: &crate::typed_toml::Fault| json!({ "file": file, "line": f.line, "column": f.column, "code": f.code, "message": f.message, "help": f.help });
+        let faults: Vec<Value> =
+            errors.iter().flat_map(|e| e.faults.iter().map(|f| fault(&e.file, f))).collect();
+        print(&format!("{}\n", json!({ "ok": false, "errors": faults })))?;
+    } else {
+        print(good)?;
+        errors.iter().for_each(|error| eprint!("{error}"));
     }
+    if is_good { Ok(()) } else { Err(FAILED) }
 }
 
 /// A look into a store; a corrupt one is a failure.

@@ -246,6 +246,9 @@ catalogue! {
     BoardAmbiguous "board-ambiguous" Warning after 0 s, hidden by []:
         "More than one board description fits this NAS",
         "Name one in the configuration ([board] id = \"…\").";
+    BoardFileBad "board-file-bad" Warning after 0 s, hidden by []:
+        "A board file of this NAS cannot be used",
+        "The evidence names file, line and mistake. Correct it: `moorline board check FILE` tells everything that is wrong.";
     LedUnavailable "led-unavailable" Info after 0 s, hidden by []:
         "A light of the NAS cannot be controlled",
         "The evidence names it; the board description may be for another kernel.";

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::flash::Geometry;
 use super::frame::{HEADER_LEN, Header};
@@ -109,6 +109,44 @@ fn complaints(candidates: &[(Place, Result<Holds, String>)]) -> String {
     if candidates.is_empty() { "none is named".to_owned() } else { told.collect::<Vec<_>>().join("; ") }
 }
 
+/// What must be under a directory that a board names, so that a store never lands on what lies below a missing mount.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// File systems that will do; empty: any.
+    pub fs: Vec<String>,
+    /// Directories that must be on a file system of their own, not on that of `/`: on a disk.
+    pub disks: Vec<PathBuf>,
+}
+
+impl Ground {
+    /// Why the directory cannot be used, if so. `mounts`: /proc/mounts.
+    pub fn refuses(&self, dir: &Path, mounts: &str) -> Option<&'static str> {
+        let is_disk = self.disks.iter().any(|d| d == dir);
+        if self.fs.is_empty() && !is_disk {
+            return None;
+        }
+        match mounted(mounts, dir) {
+            None => Some("what it is on is not known"),
+            Some((point, _)) if is_disk && point == "/" => Some("no disk is mounted there"),
+            Some((_, fs)) if !self.fs.is_empty() && !self.fs.iter().any(|f| f == fs) => {
+                Some("its file system is none of those that the board allows")
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// Mount point and file system of a directory, by /proc/mounts (proc(5)): the longest that fits, of several the last. Mount
+/// points with blanks, which are written as `\040`, fit nothing.
+fn mounted<'t>(mounts: &'t str, dir: &Path) -> Option<(&'t str, &'t str)> {
+    let line = |line: &'t str| {
+        let mut words = line.split(' ').skip(1);
+        let (point, fs) = (words.next()?, words.next()?);
+        dir.starts_with(point).then_some((point, fs))
+    };
+    mounts.lines().filter_map(line).max_by_key(|(point, _)| point.len())
+}
+
 /// What the segments of raw flash hold. A first header that was cut counts as blank, but nothing else that merely begins small:
 /// vendors keep addresses and serial numbers at such places.
 pub fn look(geometry: &Geometry, segments: &[Vec<u8>]) -> Holds {
@@ -159,6 +197,32 @@ mod tests {
         check(&[Ok(Ours), Ok(Foreign), Ok(Ours)], Err("both mtd:m0 and mtd:m2"));
         check(&[Ok(Foreign), Err("not there")], Err("m0: neither blank nor a store"));
         check(&[], Err("none is named"));
+    }
+
+    #[test]
+    fn a_directory_needs_the_ground_that_the_board_wants() {
+        let mounts = "rootfs / rootfs rw 0 0\n/dev/root / squashfs ro 0 0\nubi0:data /data ubifs rw 0 0\n\
+                      /dev/md1 /mnt/HD/a2 ext4 rw 0 0\n/dev/sdc1 /mnt/a\\040b vfat rw 0 0\n";
+        let check = |fs: &[&str], disks: &[&str], dir: &str, expect: Option<&str>| {
+            let fs = fs.iter().map(|f| (*f).to_owned()).collect();
+            let ground = Ground { fs, disks: disks.iter().map(PathBuf::from).collect() };
+            assert_eq!(ground.refuses(Path::new(dir), mounts), expect, "{dir}");
+        };
+        let other = Some("its file system is none of those that the board allows");
+        let no_disk = Some("no disk is mounted there");
+        check(&[], &[], "/anywhere", None);
+        check(&["ubifs"], &[], "/data/moorline", None);
+        check(&["ubifs"], &[], "/data", None);
+        check(&["ubifs"], &[], "/database", other);
+        check(&["ubifs"], &[], "/var/lib", other);
+        check(&["squashfs"], &[], "/var/lib", None);
+        check(&[], &["/mnt/HD/a2/m"], "/mnt/HD/a2/m", None);
+        check(&["ext4"], &["/mnt/HD/a2/m"], "/mnt/HD/a2/m", None);
+        check(&["xfs"], &["/mnt/HD/a2/m"], "/mnt/HD/a2/m", other);
+        check(&[], &["/mnt/HD/b2/m"], "/mnt/HD/b2/m", no_disk);
+        check(&["squashfs"], &["/mnt/HD/b2/m"], "/mnt/HD/b2/m", no_disk);
+        let ground = Ground { fs: vec!["ext4".into()], disks: Vec::new() };
+        assert_eq!(ground.refuses(Path::new("/x"), ""), Some("what it is on is not known"));
     }
 
     #[test]

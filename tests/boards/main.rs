@@ -88,7 +88,11 @@ fn every_board_has_a_tree_and_every_tree_a_board() {
     assert!(bare.is_empty(), "no tree in tests/fixtures/boards for {bare:?}");
     let owned: usize = cases.iter().map(|c| c.trees.len()).sum();
     assert_eq!(stems(&fixture(""), ".tree").len(), owned, "a tree without a board file");
-    assert_eq!(stems(&fixture(""), ".tree"), stems(&fixture(""), ".expect"), "a tree or an expectation alone");
+    assert_eq!(
+        stems(&fixture(""), ".tree"),
+        stems(&fixture(""), ".expect"),
+        "a tree or an expectation alone"
+    );
 }
 
 #[test]

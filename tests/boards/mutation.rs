@@ -13,8 +13,24 @@ use super::{Case, boards, cases};
 
 /// Keys whose values no kernel shows: that they are told as the file says is all that can be tested.
 const FREE: [&str; 18] = [
-    "id", "name", "soc", "isa", "verified_on_device", "source", "notes", "covers", "label", "bay_count", "fan_count",
-    "nic_count", "memory_mib", "rpm", "owner", "role", "has", "fs",
+    "id",
+    "name",
+    "soc",
+    "isa",
+    "verified_on_device",
+    "source",
+    "notes",
+    "covers",
+    "label",
+    "bay_count",
+    "fan_count",
+    "nic_count",
+    "memory_mib",
+    "rpm",
+    "owner",
+    "role",
+    "has",
+    "fs",
 ];
 /// Tables whose values no kernel of a fixture shows.
 const FREE_TABLES: [&str; 2] = ["mcu", "array"];
@@ -47,7 +63,8 @@ fn changed(text: &str) -> Vec<String> {
         let part = parts[at];
         let (last, c) = part.char_indices().rfind(|(_, c)| c.is_ascii_alphanumeric())?;
         let part = format!("{}{}{}", &part[..last], other(c), &part[last + c.len_utf8()..]);
-        let all: Vec<&str> = parts.iter().enumerate().map(|(i, p)| if i == at { part.as_str() } else { p }).collect();
+        let all: Vec<&str> =
+            parts.iter().enumerate().map(|(i, p)| if i == at { part.as_str() } else { p }).collect();
         Some(all.join("/"))
     };
     (0..parts.len()).filter_map(change).collect()
@@ -56,7 +73,8 @@ fn changed(text: &str) -> Vec<String> {
 /// Byte ranges of the values in a line of TOML, without comments: what is in quotes, numbers, booleans.
 fn values(line: &str) -> Vec<(usize, usize)> {
     let (mut found, mut at) = (Vec::new(), 0);
-    let start = if line.trim_start().starts_with('[') { line.len() } else { line.find('=').map_or(0, |e| e + 1) };
+    let start =
+        if line.trim_start().starts_with('[') { line.len() } else { line.find('=').map_or(0, |e| e + 1) };
     let bytes = line.as_bytes();
     at += start;
     while at < bytes.len() {
@@ -68,7 +86,8 @@ fn values(line: &str) -> Vec<(usize, usize)> {
                 at = end + 1;
             }
             c if c.is_ascii_alphanumeric() => {
-                let end = line[at..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(line.len(), |l| l + at);
+                let end =
+                    line[at..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(line.len(), |l| l + at);
                 // A key of a table in braces is no value.
                 if !line[end..].trim_start().starts_with('=') {
                     found.push((at, end));
@@ -101,7 +120,8 @@ fn toml_mutants(text: &str) -> Vec<Mutant> {
                 let text = format!("{}{new}{}", &text[..offset + from], &text[offset + to..]);
                 // A button's or a sensor's name is looked for in the tree, and so is everything of a table in braces.
                 let named = key == "name" && ["temperature", "fan", "button"].contains(&table.as_str());
-                let is_free = (FREE.contains(&key.as_str()) && !named) || FREE_TABLES.contains(&table.as_str());
+                let is_free =
+                    (FREE.contains(&key.as_str()) && !named) || FREE_TABLES.contains(&table.as_str());
                 found.push(Mutant { what: format!("{}: {old} -> {new}", number + 1), text, is_free });
             }
         }
@@ -123,7 +143,11 @@ fn tree_mutants(text: &str) -> Vec<Mutant> {
                 for new in if word.starts_with('@') { Vec::new() } else { changed(word) } {
                     let from = offset + start;
                     let text = format!("{}{new}{}", &text[..from], &text[from + word.len()..]);
-                    found.push(Mutant { what: format!("{}: {word} -> {new}", number + 1), text, is_free: false });
+                    found.push(Mutant {
+                        what: format!("{}: {word} -> {new}", number + 1),
+                        text,
+                        is_free: false,
+                    });
                 }
             }
         }
@@ -195,10 +219,16 @@ fn every_name_in_a_board_file_or_fixture_matters() {
 
 #[test]
 fn values_are_found_and_changed() {
-    let text = "a = [\"x/ata1/\", \"y\"] # \"no\"\n[leds]\none_lamp = true\nmac = { mtd = \"u\", offset = 0xff }\n";
+    let text =
+        "a = [\"x/ata1/\", \"y\"] # \"no\"\n[leds]\none_lamp = true\nmac = { mtd = \"u\", offset = 0xff }\n";
     let told: Vec<String> = toml_mutants(text).into_iter().map(|m| m.what).collect();
     let expect = [
-        "1: x/ata1/ -> y/ata1/", "1: x/ata1/ -> x/ata2/", "1: y -> z", "3: true -> false", "4: u -> v", "4: 0xff -> 0xfg",
+        "1: x/ata1/ -> y/ata1/",
+        "1: x/ata1/ -> x/ata2/",
+        "1: y -> z",
+        "3: true -> false",
+        "4: u -> v",
+        "4: 0xff -> 0xfg",
     ];
     assert_eq!(told, expect);
     let told: Vec<String> = tree_mutants("# no\n@led \"a b\" k=v/w\n").into_iter().map(|m| m.what).collect();

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use moorline::board::description::{
-    Bay, Button, Cell, Description, Format, Input, Known, Match, Mcu, McuKind, McuPart, MdArray, MdRole, Medium, Part, Role,
-    Rpm, FanOwner, Slot, Watchdog, thermal, word_of, Colour,
+    Bay, Button, Cell, Colour, Description, FanOwner, Format, Input, Known, Match, Mcu, McuKind, McuPart,
+    MdArray, MdRole, Medium, Part, Role, Rpm, Slot, Watchdog, thermal, word_of,
 };
 use moorline::board::{io, select};
 use moorline::hardware::button::{Key, Keypad};
@@ -16,7 +16,7 @@ use moorline::hardware::io::leds::Lights;
 use moorline::hardware::io::sysfs::{self, Hardware};
 use moorline::hardware::led::{Action, Conditions, Faults, Panel, Show};
 use moorline::store::io::Site;
-use moorline::store::place::Place;
+use moorline::store::place::{Ground, Place};
 use moorline::sys::root::Root;
 
 use super::tree::codes;
@@ -70,7 +70,14 @@ fn said(b: &Description) -> String {
         writeln!(out, "covers {model}").unwrap();
     }
     b.matches.iter().for_each(|m| writeln!(out, "match {}", way(m)).unwrap());
-    writeln!(out, "bays {}, fans {}, sockets {}", number(b.bay_count), number(b.fan_count), number(b.nic_count)).unwrap();
+    writeln!(
+        out,
+        "bays {}, fans {}, sockets {}",
+        number(b.bay_count),
+        number(b.fan_count),
+        number(b.nic_count)
+    )
+    .unwrap();
     for bay in b.bays.iter().filter(|b| b.label.is_some()) {
         writeln!(out, "bay {} is labelled {}", bay.number, bay.label.as_deref().unwrap()).unwrap();
     }
@@ -82,10 +89,13 @@ fn said(b: &Description) -> String {
     if !b.state_fs.is_empty() {
         writeln!(out, "state on {}", list(&b.state_fs)).unwrap();
     }
-    for (what, wanted) in [("known", Known::Present), ("absent", Known::Absent), ("not known", Known::Unknown)] {
+    for (what, wanted) in
+        [("known", Known::Present), ("absent", Known::Absent), ("not known", Known::Unknown)]
+    {
         let parts: Vec<&str> =
             Part::ALL.iter().filter(|(_, p)| b.knows(*p) == wanted).map(|(name, _)| *name).collect();
-        writeln!(out, "{what}: {}", if parts.is_empty() { "nothing".into() } else { parts.join(", ") }).unwrap();
+        writeln!(out, "{what}: {}", if parts.is_empty() { "nothing".into() } else { parts.join(", ") })
+            .unwrap();
     }
     out
 }
@@ -112,7 +122,12 @@ fn way(m: &Match) -> String {
 fn microcontroller(m: &Mcu) -> String {
     let has: Vec<&str> = m.has.iter().map(|p| word_of(&McuPart::ALL, *p)).collect();
     let kind = word_of(&McuKind::ALL, m.kind);
-    format!("{kind} on {}: {}, rpm {}", m.tty.as_deref().unwrap_or("a port that is not known"), list(&has), word(&Rpm::ALL, m.rpm))
+    format!(
+        "{kind} on {}: {}, rpm {}",
+        m.tty.as_deref().unwrap_or("a port that is not known"),
+        list(&has),
+        word(&Rpm::ALL, m.rpm)
+    )
 }
 
 fn array(a: &MdArray) -> String {
@@ -161,10 +176,11 @@ impl<'b> Seen<'b> {
     /// Entries of a directory, sorted.
     fn entries(&self, dir: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.root.path(dir)) else { return Vec::new() };
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         // Numbers at the end in their order: mtd10 comes after mtd9.
-        names.sort_by_key(|n| (n.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned(), n.len(), n.clone()));
+        names.sort_by_key(|n| {
+            (n.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned(), n.len(), n.clone())
+        });
         names
     }
 
@@ -177,7 +193,13 @@ impl<'b> Seen<'b> {
     fn facts(&mut self) {
         let facts = io::facts(&self.root);
         let memory = self.root.read("/proc/meminfo").unwrap_or_default();
-        let memory = memory.lines().next().unwrap_or("memory not shown").split_whitespace().collect::<Vec<_>>().join(" ");
+        let memory = memory
+            .lines()
+            .next()
+            .unwrap_or("memory not shown")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         let ports = self.entries("/sys/class/ata_port").len();
         let hardware = facts.hardware.map_or(String::new(), |h| format!(", hardware {h}"));
         let text = format!(
@@ -208,7 +230,9 @@ impl<'b> Seen<'b> {
         let mut places: Vec<(String, &[String])> =
             vec![("box fault".into(), &b.fault_led), ("box status".into(), &b.status_led)];
         for bay in &b.bays {
-            for (what, names) in [("fault", &bay.fault_led), ("activity", &bay.activity_led), ("ok", &bay.ok_led)] {
+            for (what, names) in
+                [("fault", &bay.fault_led), ("activity", &bay.activity_led), ("ok", &bay.ok_led)]
+            {
                 places.push((format!("bay {} {what}", bay.number), names));
             }
         }
@@ -220,7 +244,9 @@ impl<'b> Seen<'b> {
                 Some(name) if b.is_kernels(&name) => format!("{name}, the kernel's"),
                 Some(name) => format!("{name}, the agent's"),
                 // Not in sysfs by its nature; names that other kernels have are not told here.
-                None => names.iter().find(|n| n.starts_with("mcu:")).cloned().unwrap_or_else(|| "-".to_owned()),
+                None => {
+                    names.iter().find(|n| n.starts_with("mcu:")).cloned().unwrap_or_else(|| "-".to_owned())
+                }
             };
             self.line(&format!("light {place}: {text}"));
         }
@@ -235,12 +261,18 @@ impl<'b> Seen<'b> {
     }
 
     fn panel(&mut self) {
-        let fault = |bays: Vec<u8>| Conditions { faults: Faults { any: true, bays }, ..Conditions::default() };
+        let fault =
+            |bays: Vec<u8>| Conditions { faults: Faults { any: true, bays }, ..Conditions::default() };
         let mut cases = vec![
             ("somebody looks for it".to_owned(), Conditions { identify: true, ..Conditions::default() }),
             ("a fault".to_owned(), fault(vec![])),
         ];
-        cases.extend(self.board.bays.iter().map(|b| (format!("the disk in bay {} fails", b.number), fault(vec![b.number]))));
+        cases.extend(
+            self.board
+                .bays
+                .iter()
+                .map(|b| (format!("the disk in bay {} fails", b.number), fault(vec![b.number]))),
+        );
         for (case, conditions) in cases {
             let actions = Panel::new(self.board, &self.lights).handle_conditions(&conditions);
             let set = |action: &Action| match action {
@@ -276,7 +308,11 @@ impl<'b> Seen<'b> {
             let path = path.strip_prefix(fs::canonicalize(self.root.path("/")).unwrap()).unwrap().to_owned();
             let port = path.to_str().unwrap().trim_start_matches("sys/devices/");
             let port = port.split("/host").next().unwrap();
-            self.line(&format!("disk {} {bay}: {} at {port}", disk.device, disk.model.as_deref().unwrap_or("?")));
+            self.line(&format!(
+                "disk {} {bay}: {} at {port}",
+                disk.device,
+                disk.model.as_deref().unwrap_or("?")
+            ));
         }
     }
 
@@ -286,7 +322,10 @@ impl<'b> Seen<'b> {
         for hwmon in self.entries("/sys/class/hwmon") {
             let dir = format!("/sys/class/hwmon/{hwmon}");
             let device = fs::canonicalize(self.root.path(&format!("{dir}/device"))).unwrap();
-            sensors.push((self.root.read(&format!("{dir}/name")).unwrap(), device.file_name().unwrap().to_str().unwrap().to_owned()));
+            sensors.push((
+                self.root.read(&format!("{dir}/name")).unwrap(),
+                device.file_name().unwrap().to_str().unwrap().to_owned(),
+            ));
         }
         let zones = self.all("/sys/class/thermal", "type");
         sensors.extend(zones.into_iter().map(|kind| (kind, String::new())));
@@ -313,7 +352,12 @@ impl<'b> Seen<'b> {
             ));
         }
         lines.extend(sensors.iter().map(|(name, at)| format!("sensor there: {name} {at}")));
-        lines.extend(self.hardware.temperatures.iter().map(|(name, t)| format!("temperature {name}: {} degrees", t.degrees())));
+        lines.extend(
+            self.hardware
+                .temperatures
+                .iter()
+                .map(|(name, t)| format!("temperature {name}: {} degrees", t.degrees())),
+        );
         lines.extend(self.hardware.fans.iter().map(|(name, rpm)| format!("turning {name}: {rpm} rpm")));
         lines.extend(self.hardware.troubles.iter().map(|t| format!("trouble {}", t.what)));
         lines.iter().for_each(|l| self.line(l));
@@ -335,7 +379,10 @@ impl<'b> Seen<'b> {
                     let role = self.board.buttons.iter().find(role).map(|b| word_of(&Role::ALL, b.role));
                     let what = name.as_deref().unwrap_or("of nobody");
                     let kind = word_of(&Input::ALL, input);
-                    self.line(&format!("{kind} {code} of {device}: {what}{}", role.map_or(String::new(), |r| format!(" ({r})"))));
+                    self.line(&format!(
+                        "{kind} {code} of {device}: {what}{}",
+                        role.map_or(String::new(), |r| format!(" ({r})"))
+                    ));
                 }
             }
         }
@@ -345,32 +392,54 @@ impl<'b> Seen<'b> {
         let rtcs = self.hardware.rtcs.clone();
         for rtc in rtcs {
             let sets = if rtc.sets_clock { ", the kernel sets its clock from it" } else { "" };
-            self.line(&format!("clock {}{sets}{}", rtc.name, if rtc.is_chosen { ", to be trusted" } else { "" }));
+            self.line(&format!(
+                "clock {}{sets}{}",
+                rtc.name,
+                if rtc.is_chosen { ", to be trusted" } else { "" }
+            ));
         }
         // The ones that are wanted after the first are seen only if the first is not.
         let named = |wanted: &&String| {
-            let is = |found: &String| found.strip_prefix(wanted.as_str()).is_some_and(|r| r.is_empty() || r.starts_with(' '));
+            let is = |found: &String| {
+                found.strip_prefix(wanted.as_str()).is_some_and(|r| r.is_empty() || r.starts_with(' '))
+            };
             self.hardware.rtcs.iter().any(|r| is(&r.name))
         };
         let there: Vec<String> = self.board.rtc.iter().filter(named).cloned().collect();
         self.line(&format!("clocks in order: {}", list(&there)));
         for interface in self.hardware.network.clone() {
-            let device = fs::canonicalize(self.root.path(&format!("/sys/class/net/{}/device", interface.name))).unwrap();
+            let device =
+                fs::canonicalize(self.root.path(&format!("/sys/class/net/{}/device", interface.name)))
+                    .unwrap();
             let driver = fs::canonicalize(device.join("driver")).unwrap();
             let driver = driver.file_name().unwrap().to_str().unwrap();
             let path = format!("{}/", device.to_str().unwrap());
-            let fits = |path_part: &Option<String>| path_part.as_ref().is_none_or(|p| path.contains(&format!("/{p}/")));
-            let nics = self.board.nics.iter().filter(|n| fits(&n.path) && n.driver.as_deref().is_none_or(|d| d == driver));
-            let label = |n: &moorline::board::description::Nic| n.label.clone().unwrap_or_else(|| "known".to_owned());
+            let fits = |path_part: &Option<String>| {
+                path_part.as_ref().is_none_or(|p| path.contains(&format!("/{p}/")))
+            };
+            let nics = self
+                .board
+                .nics
+                .iter()
+                .filter(|n| fits(&n.path) && n.driver.as_deref().is_none_or(|d| d == driver));
+            let label =
+                |n: &moorline::board::description::Nic| n.label.clone().unwrap_or_else(|| "known".to_owned());
             let nics: Vec<String> = nics.map(label).collect();
             let device = path.split("/devices/").nth(1).unwrap();
-            self.line(&format!("network {} at {device} {driver} ({}): {}", interface.name, interface.operstate, list(&nics)));
+            self.line(&format!(
+                "network {} at {device} {driver} ({}): {}",
+                interface.name,
+                interface.operstate,
+                list(&nics)
+            ));
         }
         let identities = self.all("/sys/class/watchdog", "identity");
         let watchdog = match &self.board.watchdog {
             None => "-",
             Some(Watchdog::Vendor) => "the vendor's",
-            Some(Watchdog::Identity(names)) => names.iter().find(|n| identities.contains(n)).map_or("not there", |n| n),
+            Some(Watchdog::Identity(names)) => {
+                names.iter().find(|n| identities.contains(n)).map_or("not there", |n| n)
+            }
         };
         self.line(&format!("watchdog: {watchdog}; there: {}", list(&identities)));
         for (what, cell) in [("address", &self.board.mac), ("serial number", &self.board.serial)] {
@@ -398,7 +467,12 @@ impl<'b> Seen<'b> {
             Medium::Nvmem(name) => (name, self.entries("/sys/bus/nvmem/devices").contains(name)),
         };
         let format = word_of(&Format::ALL, cell.format);
-        format!("{} bytes {format} at {:#x} of {name}{}", cell.length, cell.offset, if there { "" } else { " (not there)" })
+        format!(
+            "{} bytes {format} at {:#x} of {name}{}",
+            cell.length,
+            cell.offset,
+            if there { "" } else { " (not there)" }
+        )
     }
 
     /// Partitions and volumes: what the store would be refused or offered there.
@@ -436,6 +510,7 @@ impl<'b> Seen<'b> {
             wanted: Some(place.clone()),
             candidates: Vec::new(),
             never: self.board.never_mtd.clone(),
+            ground: Ground::default(),
         };
         let error = site.image().err().map(|e| e.to_string()).unwrap_or_default();
         let why = error.rsplit(&format!("{place}: ")).next().unwrap_or_default().to_owned();

@@ -126,7 +126,9 @@ impl Reader {
                 let kib: u32 = kib.parse().map_err(|_| "no number")?;
                 self.file("proc/meminfo".into(), format!("MemTotal: {kib:>14} kB\nMemFree:  {:>14} kB\n", 1));
             }
-            ["word", bits] => self.word = bits.parse().ok().filter(|w| [32, 64].contains(w)).ok_or("32 or 64")?,
+            ["word", bits] => {
+                self.word = bits.parse().ok().filter(|w| [32, 64].contains(w)).ok_or("32 or 64")?
+            }
             ["led", name] => self.led(name, "none"),
             ["led", name, trigger] => self.led(name, trigger),
             ["mtd", kind, name, size] => return self.mtd(kind, name, size, true),
@@ -134,7 +136,9 @@ impl Reader {
             ["ata", controller, disk] => self.ata(controller, disk),
             ["usb", disk] => self.scsi("platform/usb/usb1/1-1/1-1:1.0", disk, "USB STICK"),
             ["nvme", controller, disk] => return self.nvme(controller, disk),
-            ["mmc", host, disk] => self.disk(&format!("{host}/mmc_host/mmc0/mmc0:0001"), disk, "name", "EMMC"),
+            ["mmc", host, disk] => {
+                self.disk(&format!("{host}/mmc_host/mmc0/mmc0:0001"), disk, "name", "EMMC")
+            }
             ["hwmon", name, device, ref attributes @ ..] => return self.hwmon(name, device, attributes),
             ["zone", kind, milli] => {
                 let dir = format!("sys/class/thermal/thermal_zone{}", self.counts.zones);
@@ -174,7 +178,8 @@ impl Reader {
         self.file(format!("{dir}/brightness"), if trigger == "default-on" { "255" } else { "0" });
         self.file(format!("{dir}/max_brightness"), "255");
         let offered = ["none", "disk-activity", "timer", "heartbeat", "default-on"];
-        let mut all: Vec<String> = offered.iter().filter(|t| **t != trigger).map(ToString::to_string).collect();
+        let mut all: Vec<String> =
+            offered.iter().filter(|t| **t != trigger).map(ToString::to_string).collect();
         all.push(format!("[{trigger}]"));
         self.file(format!("{dir}/trigger"), all.join(" "));
     }
@@ -357,7 +362,8 @@ fn bitmaps_are_printed_as_the_kernel_does() {
 
 #[test]
 fn a_port_with_a_disk_is_as_sysfs_has_it() {
-    let tree = parse("@usb sda\n@ata platform/soc/a.sata -\n@ata platform/soc/a.sata sdb # no comment").unwrap_err();
+    let tree =
+        parse("@usb sda\n@ata platform/soc/a.sata -\n@ata platform/soc/a.sata sdb # no comment").unwrap_err();
     assert!(tree.starts_with("3: "), "{tree}");
     let tree = parse("@usb sda\n@ata platform/soc/a.sata -\n@ata platform/soc/a.sata sdb").unwrap();
     let block = "../devices/platform/soc/a.sata/ata2/host2/target2:0:0/2:0:0:0/block/sdb";

@@ -10,7 +10,7 @@ use moorline::health::finding;
 use super::lab::{program, source};
 
 #[track_caller]
-fn generated(file: &str, text: &str) {
+pub fn generated(file: &str, text: &str) {
     if std::env::var_os("MOORLINE_BLESS").is_some() {
         fs::write(source(file), text).unwrap();
     }

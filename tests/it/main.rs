@@ -12,6 +12,7 @@
     reason = "tests stop where they fail, and say so"
 )]
 
+mod boards;
 mod doctor;
 mod documents;
 mod hostile;
@@ -20,6 +21,7 @@ mod kill;
 mod lab;
 mod lan_pairing;
 mod lifecycle;
+mod models;
 mod owners;
 mod relay;
 mod remote;

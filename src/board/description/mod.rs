@@ -15,6 +15,7 @@ pub mod mcu;
 mod parse;
 mod read;
 pub mod state;
+pub mod subset;
 pub mod thermal;
 
 use serde::{Deserialize, Serialize};

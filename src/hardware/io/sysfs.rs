@@ -219,7 +219,7 @@ fn zones(root: &Root, troubles: &mut Vec<Trouble>) -> Vec<(String, MilliCelsius)
 
 /// Whole disks with hardware behind them: no loop devices, no md, no partitions. Those in bays first.
 fn disks(root: &Root, board: Option<&Description>) -> Vec<Disk> {
-    let bays = board.map(|b| b.bays.as_slice()).unwrap_or_default();
+    let bays = board.map(|b| bay::located(&b.bays, &crate::board::io::ports(root))).unwrap_or_default();
     let is_whole = |(name, dir): &(String, PathBuf)| {
         // `hidden`: one path of several to the same NVMe disk.
         bay::is_drive(name) && dir.join("device").exists() && number::<u8>(dir, "hidden") != Some(1)
@@ -227,7 +227,7 @@ fn disks(root: &Root, board: Option<&Description>) -> Vec<Disk> {
     let disk = |(device, dir): (String, PathBuf)| {
         let path = fs::canonicalize(&dir).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
         Disk {
-            bay: bay::of_path(bays, &path),
+            bay: bay::of_path(&bays, &path),
             model: text(&dir, "device/model"),
             // The size file counts 512-byte sectors whatever the disk has (kernel: Documentation/ABI/stable/sysfs-block).
             size: Bytes(number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512)),

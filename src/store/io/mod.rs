@@ -15,7 +15,7 @@ use ubi::Ubi;
 
 use super::flash::{Flash, FlashError, Geometry};
 use super::inspect::Image;
-use super::place::{self, Holds, NoPlace, Place};
+use super::place::{self, Ground, Holds, NoPlace, Place};
 use super::wear::{Endurance, NAND_CYCLES, NOR_CYCLES};
 use crate::sys::root::Root;
 
@@ -148,6 +148,8 @@ pub struct Site {
     pub candidates: Vec<Place>,
     /// MTD partitions that are never touched, whatever else is said.
     pub never: Vec<String>,
+    /// What must be under the directories among the candidates.
+    pub ground: Ground,
 }
 
 impl Site {
@@ -159,6 +161,7 @@ impl Site {
         let lock = Lock::take(&self.dir)?;
         // One directory alone needs no choice, and its own errors say more.
         if let [place @ Place::Dir(dir)] = self.candidates()?.as_slice() {
+            self.stands(dir).map_err(|e| NoPlace::None(format!("{place}: {e}")))?;
             return Ok((Medium::Files(Files::open(dir, self.segment_bytes)?), place.clone(), lock));
         }
         let place = self.choose()?;
@@ -199,7 +202,7 @@ impl Site {
 
     fn remember(&self, place: &Place) -> Result<(), FileError> {
         let marker = self.dir.join(MARKER);
-        if matches!(place, Place::Dir(_)) || marker.exists() {
+        if *place == Place::Dir(self.dir.clone()) || marker.exists() {
             return Ok(());
         }
         let made = keep(&marker, format!("{place}\n").as_bytes());
@@ -209,16 +212,31 @@ impl Site {
 
     fn medium(&self, place: &Place, access: Access) -> Result<Medium, Unusable> {
         Ok(match place {
-            Place::Dir(dir) => Medium::Files(Files::open(dir, self.segment_bytes)?),
+            Place::Dir(dir) => {
+                self.stands(dir)?;
+                Medium::Files(Files::open(dir, self.segment_bytes)?)
+            }
             Place::Mtd(name) if self.never.contains(name) => return Err(Unusable::Forbidden),
             Place::Mtd(name) => Medium::Mtd(Mtd::open(&self.root, name, self.segment_bytes, access)?),
             Place::Ubi(name) => Medium::Ubi(Ubi::open(&self.root, name, access)?),
         })
     }
 
+    /// Whether a directory that the board names is on what the board wants. Those that the configuration names are the owner's
+    /// business.
+    fn stands(&self, dir: &Path) -> Result<(), Unusable> {
+        let is_candidate = self.candidates.iter().any(|c| matches!(c, Place::Dir(d) if d == dir));
+        if !is_candidate || self.ground == Ground::default() {
+            return Ok(());
+        }
+        let mounts = self.root.read("/proc/mounts").unwrap_or_default();
+        self.ground.refuses(dir, &mounts).map_or(Ok(()), |why| Err(Unusable::Unfit(why)))
+    }
+
     /// Looks without changing anything.
     fn look(&self, place: &Place) -> Result<Holds, Unusable> {
         if let Place::Dir(dir) = place {
+            self.stands(dir)?;
             return Ok(if file::holds_something(dir) { Holds::Ours } else { Holds::Blank });
         }
         let mut medium = self.medium(place, Access::Read)?;
@@ -351,6 +369,7 @@ mod tests {
             wanted: None,
             candidates: candidates.iter().map(|c| c.parse().unwrap()).collect(),
             never: never.iter().map(ToString::to_string).collect(),
+            ground: Ground::default(),
         }
     }
 
@@ -377,6 +396,7 @@ mod tests {
         let candidates = ["mtd:config", "ubi:none", files.as_str()];
         let (_, place, _) = site(dir.path(), &candidates, &["config"]).open().unwrap();
         assert_eq!(place.to_string(), files);
+        let dir = tempfile::tempdir().unwrap();
         let mut only = site(dir.path(), &[], &["config"]);
         only.wanted = "mtd:config".parse().ok();
         let error = only.open().unwrap_err().to_string();
@@ -384,6 +404,32 @@ mod tests {
         only.wanted = "mtd:gone".parse().ok();
         let error = only.open().unwrap_err().to_string();
         assert!(error.contains("there is no such MTD device"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_on_a_disk_is_taken_only_while_the_disk_is_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("hdd/moorline");
+        let on_disk = format!("dir:{}", disk.display());
+        let mut site = site(dir.path(), &[on_disk.as_str()], &[]);
+        site.ground = Ground { fs: Vec::new(), disks: vec![disk.clone()] };
+        let mounts = |text: &str| {
+            fs::create_dir_all(dir.path().join("proc")).unwrap();
+            fs::write(dir.path().join("proc/mounts"), text).unwrap();
+        };
+        mounts("/dev/root / squashfs ro 0 0\n");
+        assert_eq!(site.open().unwrap().1, Place::Dir(site.dir.clone()), "the configured one is next");
+        assert!(!disk.exists(), "nothing is made below a missing mount");
+        fs::remove_dir_all(&site.dir).unwrap();
+        let mounted =
+            format!("/dev/root / squashfs ro 0 0\n/dev/md1 {}/hdd ext4 rw 0 0\n", dir.path().display());
+        mounts(&mounted);
+        assert_eq!(site.open().unwrap().1, Place::Dir(disk.clone()));
+        mounts("/dev/root / squashfs ro 0 0\n");
+        let error = site.open().unwrap_err().to_string();
+        assert!(error.contains("no disk is mounted there"), "it is not begun afresh: {error}");
+        mounts(&mounted);
+        assert_eq!(site.open().unwrap().1, Place::Dir(disk));
     }
 
     #[test]

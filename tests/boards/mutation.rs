@@ -135,20 +135,15 @@ fn tree_mutants(text: &str) -> Vec<Mutant> {
     let (mut found, mut offset) = (Vec::new(), 0);
     for (number, line) in text.lines().enumerate() {
         if !line.trim_start().starts_with('#') {
-            let mut at = 0;
-            for word in line.split_inclusive([' ', '"', '=']) {
-                let (start, word) = (at, word.trim_end_matches([' ', '"', '=']));
-                at += line[start..].find(word).unwrap() + word.len();
-                at += line[at..].find(|c| ![' ', '"', '='].contains(&c)).unwrap_or(line.len() - at);
+            let mut from = offset;
+            for piece in line.split_inclusive([' ', '"', '=']) {
+                let word = piece.trim_end_matches([' ', '"', '=']);
                 for new in if word.starts_with('@') { Vec::new() } else { changed(word) } {
-                    let from = offset + start;
                     let text = format!("{}{new}{}", &text[..from], &text[from + word.len()..]);
-                    found.push(Mutant {
-                        what: format!("{}: {word} -> {new}", number + 1),
-                        text,
-                        is_free: false,
-                    });
+                    let what = format!("{}: {word} -> {new}", number + 1);
+                    found.push(Mutant { what, text, is_free: false });
                 }
+                from += piece.len();
             }
         }
         offset += line.len() + 1;

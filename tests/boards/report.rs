@@ -190,6 +190,18 @@ impl<'b> Seen<'b> {
         self.entries(class).into_iter().filter_map(read).collect()
     }
 
+    /// What a link of sysfs leads to, below /sys/devices.
+    fn device(&self, link: &str) -> String {
+        let [path, devices] = [link, "/sys/devices"].map(|p| fs::canonicalize(self.root.path(p)).unwrap());
+        path.strip_prefix(devices).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// The controller of an ATA port.
+    fn port(&self, name: &str) -> String {
+        let path = self.device(&format!("/sys/class/ata_port/{name}"));
+        path.split(&format!("/{name}/")).next().unwrap().to_owned()
+    }
+
     fn facts(&mut self) {
         let facts = io::facts(&self.root);
         let memory = self.root.read("/proc/meminfo").unwrap_or_default();
@@ -208,15 +220,19 @@ impl<'b> Seen<'b> {
             list(&facts.compatible),
         );
         self.line(&text);
-        let alone = |m: &Match| Description { matches: vec![m.clone()], ..self.board.clone() };
+        // Which of the texts of a match the box has: an alias that no tree has is not tested.
         let facts = io::facts(&self.root);
-        let ways: Vec<String> = self
-            .board
-            .matches
-            .iter()
-            .filter(|m| select::select(&[alone(m)], &facts, None).is_ok())
-            .map(way)
-            .collect();
+        let mut ways = Vec::new();
+        for m in &self.board.matches {
+            let alone = Description { matches: vec![m.clone()], ..self.board.clone() };
+            if select::select(&[alone], &facts, None).is_ok() {
+                let mut hit = m.clone();
+                hit.model.retain(|text| facts.model.as_ref() == Some(text));
+                hit.compatible.retain(|text| facts.compatible.contains(text));
+                hit.hardware.retain(|text| facts.hardware.as_ref() == Some(text));
+                ways.push(way(&hit));
+            }
+        }
         ways.iter().for_each(|w| self.line(&format!("recognised by {w}")));
     }
 
@@ -301,13 +317,16 @@ impl<'b> Seen<'b> {
             });
             self.line(&format!("bay {number}: {place}{power}"));
         }
+        for (number, path) in
+            self.entries("/sys/class/ata_port").iter().map(|p| (p, self.port(p))).collect::<Vec<_>>()
+        {
+            self.line(&format!("port {number} at {path}"));
+        }
         let disks = self.hardware.disks.clone();
         for disk in disks {
             let bay = disk.bay.map_or_else(|| "in no bay".to_owned(), |n| format!("in bay {n}"));
-            let path = fs::canonicalize(self.root.path(&format!("/sys/block/{}", disk.device))).unwrap();
-            let path = path.strip_prefix(fs::canonicalize(self.root.path("/")).unwrap()).unwrap().to_owned();
-            let port = path.to_str().unwrap().trim_start_matches("sys/devices/");
-            let port = port.split("/host").next().unwrap();
+            let path = self.device(&format!("/sys/block/{}", disk.device));
+            let port = path.split("/host").next().unwrap();
             self.line(&format!(
                 "disk {} {bay}: {} at {port}",
                 disk.device,
@@ -317,22 +336,21 @@ impl<'b> Seen<'b> {
     }
 
     fn thermal(&mut self) {
-        // Driver, device, whether it is a thermal zone.
+        // Driver, and device; a thermal zone has none.
         let mut sensors: Vec<(String, String)> = Vec::new();
         for hwmon in self.entries("/sys/class/hwmon") {
             let dir = format!("/sys/class/hwmon/{hwmon}");
-            let device = fs::canonicalize(self.root.path(&format!("{dir}/device"))).unwrap();
-            sensors.push((
-                self.root.read(&format!("{dir}/name")).unwrap(),
-                device.file_name().unwrap().to_str().unwrap().to_owned(),
-            ));
+            let device = self.device(&format!("{dir}/device"));
+            sensors.push((self.root.read(&format!("{dir}/name")).unwrap(), device));
         }
         let zones = self.all("/sys/class/thermal", "type");
         sensors.extend(zones.into_iter().map(|kind| (kind, String::new())));
         let fits = |names: &[String], device: Option<&String>| {
             let found: Vec<String> = sensors
                 .iter()
-                .filter(|(name, at)| thermal::is_driver(names, name) && device.is_none_or(|d| d == at))
+                .filter(|(name, at)| {
+                    thermal::is_driver(names, name) && device.is_none_or(|d| at.ends_with(&format!("/{d}")))
+                })
                 .map(|(name, at)| format!("{name} at {}", if at.is_empty() { "a thermal zone" } else { at }))
                 .collect();
             if found.is_empty() { "not there".to_owned() } else { found.join(" and ") }
@@ -479,9 +497,11 @@ impl<'b> Seen<'b> {
     fn flash(&mut self) {
         for mtd in self.entries("/sys/class/mtd").into_iter().filter(|m| !m.ends_with("ro")) {
             let of = |file: &str| self.root.read(&format!("/sys/class/mtd/{mtd}/{file}")).unwrap();
-            let (name, kind, kib) = (of("name"), of("type"), of("size").parse::<u64>().unwrap() / 1024);
+            let (name, kind, bytes) = (of("name"), of("type"), of("size").parse::<u64>().unwrap());
+            let size =
+                if bytes % 1024 == 0 { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") };
             let said = self.asked(Place::Mtd(name.clone()));
-            self.line(&format!("{mtd} {name}, {kind} {kib} KiB: {said}"));
+            self.line(&format!("{mtd} {name}, {kind} {size}: {said}"));
         }
         for nvmem in self.entries("/sys/bus/nvmem/devices") {
             self.line(&format!("nvmem {nvmem}"));

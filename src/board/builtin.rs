@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_blob_is_small() {
-        // What it adds to the binary: 42 boards are 32 KiB, 2 % of what the armv7 binary may have. Half of it are sources and
+        // What it adds to the binary: 42 boards are 32 KiB, 2 % of what the armv7 binary may have. Nearly half are sources and
         // notes. A firmware for few models embeds only those.
         let each = BLOB.len() / all().len();
         assert!(each < 900 && BLOB.len() < 40 * 1024, "{each} bytes a board, {} in all", BLOB.len());

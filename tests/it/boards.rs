@@ -78,7 +78,7 @@ fn the_list_tells_paper_from_tested_files_from_built_in_and_what_this_box_is() {
             .replace("moorline,sim", "my,nas")
             .replace("simulated two-bay", "own"),
     );
-    put(&lab, "bad.toml", "schema = 2\n");
+    put(&lab, "bad.toml", &sim().replace("schema = 1", "schema = 2"));
     let root = lab.path("nas");
     let root = root.to_str().unwrap();
     let list = stdout(&["board", "list", "--root", root]);
@@ -88,7 +88,7 @@ fn the_list_tells_paper_from_tested_files_from_built_in_and_what_this_box_is() {
         line("qemu-armv7").contains("armv7") && line("qemu-armv7").ends_with("tested on a device"),
         "{list}"
     );
-    assert!(list.contains("not usable: bad.toml:1:10: error[out-of-range]: schema is 2"), "{list}");
+    assert!(list.contains("not usable: bad.toml:2:10: error[out-of-range]: schema is 2"), "{list}");
     assert!(list.contains("This NAS: sim"), "{list}");
     assert!(list.lines().all(|l| l.chars().count() <= 80), "{list}");
     let json: Value = serde_json::from_str(&stdout(&["board", "list", "--root", root, "--json"])).unwrap();

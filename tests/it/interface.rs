@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::lab::{Lab, program, source, wait};
+use super::lab::{Lab, program, wait};
 
 /// curl, a program that was not written here.
 fn curl(lab: &Lab, args: &[&str], target: &str) -> String {

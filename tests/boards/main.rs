@@ -48,7 +48,7 @@ fn stems(dir: &Path, ending: &str) -> Vec<String> {
 
 /// Machines that are made of this software's own scripts have tests of their own.
 fn is_simulated(id: &str) -> bool {
-    id == "sim" || id.starts_with("qemu-")
+    id == "sim" || id == "sim-mcu" || id.starts_with("qemu-")
 }
 
 pub fn cases() -> Vec<Case> {

@@ -14,7 +14,8 @@ use moorline::board::{io, select};
 use moorline::hardware::button::{Key, Keypad};
 use moorline::hardware::io::leds::Lights;
 use moorline::hardware::io::sysfs::{self, Hardware};
-use moorline::hardware::led::{Action, Conditions, Faults, Panel, Show};
+use moorline::hardware::led::policy::{Arrays, Bay as BayState, Class, Cloud, Conditions, Show, Target};
+use moorline::hardware::led::{Action, Panel};
 use moorline::store::io::Site;
 use moorline::store::place::{Ground, Place};
 use moorline::sys::root::Root;
@@ -151,7 +152,7 @@ struct Seen<'b> {
 
 impl<'b> Seen<'b> {
     fn new(board: &'b Description, root: Root) -> Self {
-        let lights = Lights::new(root.clone()).names();
+        let lights = Lights::new(root.clone(), Path::new("/nowhere")).names();
         let hardware = sysfs::read(&root, Some(board));
         Self { board, root, lights, hardware, out: String::new() }
     }
@@ -277,28 +278,32 @@ impl<'b> Seen<'b> {
     }
 
     fn panel(&mut self) {
-        let fault =
-            |bays: Vec<u8>| Conditions { faults: Faults { any: true, bays }, ..Conditions::default() };
+        let arrays = |bays: Vec<(u8, BayState)>| Conditions {
+            arrays: Arrays { degraded: true, bays, ..Arrays::default() },
+            ..Conditions::default()
+        };
+        let cloud = |cloud| Conditions { cloud, ..Conditions::default() };
         let mut cases = vec![
-            ("somebody looks for it".to_owned(), Conditions { identify: true, ..Conditions::default() }),
-            ("a fault".to_owned(), fault(vec![])),
+            (
+                "somebody looks for it".to_owned(),
+                Conditions { identify: Some(Target::Box), ..Conditions::default() },
+            ),
+            ("it is online".to_owned(), cloud(Cloud::Online)),
+            ("its broker is gone".to_owned(), cloud(Cloud::Offline(Class::Broker))),
+            ("a mirror is degraded".to_owned(), arrays(vec![])),
         ];
-        cases.extend(
-            self.board
-                .bays
-                .iter()
-                .map(|b| (format!("the disk in bay {} fails", b.number), fault(vec![b.number]))),
-        );
+        cases.extend(self.board.bays.iter().map(|b| {
+            (format!("the disk in bay {} fails", b.number), arrays(vec![(b.number, BayState::Lost)]))
+        }));
         for (case, conditions) in cases {
             let actions = Panel::new(self.board, &self.lights).handle_conditions(&conditions);
             let set = |action: &Action| match action {
-                Action::Set(name, Show::On) => Some(format!("{name} on")),
-                Action::Set(name, Show::Off) => Some(format!("{name} off")),
-                Action::Set(name, Show::Blink(ms)) => Some(format!("{name} blinks {ms}")),
                 Action::Set(name, Show::AsFound) | Action::Save(name) | Action::Restore(name) => {
                     assert!(self.lights.contains(name));
                     None
                 }
+                Action::Set(name, shows) => Some(format!("{name} {}", shows.name())),
+                Action::Lamp(lamp) => Some(format!("the lamp {}", lamp.name())),
             };
             let set: Vec<String> = actions.iter().filter_map(set).collect();
             self.line(&format!("if {case}: {}", list(&set)));

@@ -115,6 +115,7 @@ impl Agent {
         let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
             arrays: array::io::read_all(&root, single_by_design(board.as_ref())),
+            disks: super::disks::Disks::default(),
             budget: Budget::new(config.records_per_day, started),
             desk: Desk::default(),
             seen: LastSeen::default(),

@@ -8,8 +8,8 @@ use crate::hardware::bay;
 use crate::health::past::Ended;
 use crate::health::tracker::Finding;
 use crate::pairing::plan::remaining;
-use crate::pairing::record::{Device, DeviceState, User};
-use crate::units::{Bytes, Mono, Span, UnixSeconds};
+use crate::pairing::record::{Device, DeviceState, Reach, User};
+use crate::units::{Mono, Span, UnixSeconds};
 
 use super::Agent;
 
@@ -105,6 +105,7 @@ impl Agent {
             since_at: None,
             expires_in_s: None,
             expires_at: None,
+            lan_only: device.reach == Reach::Lan,
             guesses: None,
             name: None,
             platform: None,
@@ -275,8 +276,9 @@ impl Agent {
         }
     }
 
-    pub(super) fn hardware_view(&self, personal: Personal) -> api::Hardware {
-        let hardware = crate::hardware::io::sysfs::read(&self.root, self.board.as_ref());
+    pub(super) fn hardware_view(&mut self, personal: Personal) -> api::Hardware {
+        let mut hardware = crate::hardware::io::sysfs::read(&self.root, self.board.as_ref());
+        self.look_at_disks(std::mem::take(&mut hardware.disks));
         let mac = |mac: String| match personal {
             Personal::Shown => mac,
             Personal::Masked => mask_mac(&mac),
@@ -289,20 +291,7 @@ impl Agent {
                 .map(|(name, value)| api::Temperature { name, celsius: value.degrees() })
                 .collect(),
             fans: hardware.fans.into_iter().map(|(name, rpm)| api::Fan { name, rpm }).collect(),
-            disks: hardware
-                .disks
-                .into_iter()
-                .map(|d| {
-                    let Bytes(size_bytes) = d.size;
-                    api::Disk {
-                        device: d.device,
-                        bay: d.bay,
-                        model: d.model,
-                        size_bytes,
-                        rotational: d.rotational,
-                    }
-                })
-                .collect(),
+            disks: self.disk_views(),
             leds: hardware
                 .leds
                 .into_iter()

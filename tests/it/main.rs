@@ -12,6 +12,8 @@
     reason = "tests stop where they fail, and say so"
 )]
 
+mod buttons;
+mod disks;
 mod doctor;
 mod documents;
 mod hostile;

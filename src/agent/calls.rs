@@ -9,8 +9,9 @@ use crate::control::http::Response;
 use crate::control::io::{Call, Reply};
 use crate::control::route::{Ask, Execution, Personal, Raw, Refused, Scope, allowed, understand};
 use crate::control::{metrics, qr};
+use crate::pairing::code::Code as PairingCode;
 use crate::pairing::plan::{self, Issued, Planned, Refusal};
-use crate::pairing::record::{CloudSettings, DeviceId, DeviceState, UserName};
+use crate::pairing::record::{CloudSettings, Device, DeviceId, DeviceState, Reach, UserName};
 use crate::remote::io::carrier;
 use crate::sys::keyfile;
 
@@ -89,6 +90,7 @@ impl Agent {
             Ask::RemoveDevice(id) => self.remove_device(id),
             Ask::RemoveUnused(user) => self.remove_unused(user.as_ref()),
             Ask::Qr(id) => self.qr(id),
+            Ask::Codes => Ok(Response::json(&self.codes())),
             Ask::Code { user, ttl, keep_others, offline } => self.code(&user, ttl, keep_others, offline),
             Ask::Cloud => Ok(Response::json(&self.cloud_view())),
             Ask::PatchCloud { enabled, mode, dns } => self.patch_cloud(enabled, mode, dns),
@@ -203,7 +205,7 @@ impl Agent {
     fn qr(&self, id: DeviceId) -> Answer {
         let device = self.vault.ledger().device(id).ok_or(Refusal::DeviceUnknown)?;
         let DeviceState::Pending { code, .. } = &device.state else { return Err(Refusal::NotPending.into()) };
-        let uri = qr::uri(code, &self.identity.id(), self.broker().as_deref());
+        let uri = self.code_uri(code, device.reach);
         let svg = qr::svg(&uri).ok_or(Refusal::NotPending)?;
         Ok(Response::text("image/svg+xml", svg))
     }
@@ -227,6 +229,24 @@ impl Agent {
         self.handle_code_made(issued.valid_for);
         self.device_event(issued.device, "pending");
         Ok(Response::json_with(201, &self.code_view(&issued, paths)))
+    }
+
+    /// Those that wait for a device.
+    fn codes(&self) -> api::Codes {
+        let now = self.now();
+        let paths = self.pairing_paths();
+        let view = |device: &Device| {
+            let DeviceState::Pending { code, .. } = &device.state else { return None };
+            let issued = Issued {
+                device: device.id,
+                user: device.user.clone(),
+                code: code.clone(),
+                valid_for: plan::remaining(&device.state, &now).filter(|left| !left.is_zero())?,
+                reach: device.reach,
+            };
+            Some(self.code_view(&issued, paths.clone()))
+        };
+        api::Codes { codes: self.vault.ledger().devices().iter().filter_map(view).collect() }
     }
 
     fn why_not_online(&self) -> Refused {
@@ -254,17 +274,26 @@ impl Agent {
         lan.into_iter().chain(broker).collect()
     }
 
-    fn code_view(&self, issued: &Issued, paths: Vec<&'static str>) -> api::Code {
+    /// A picture of the code leads a phone to the broker only if the code works there.
+    fn code_uri(&self, code: &PairingCode, reach: Reach) -> String {
+        let broker = self.broker().filter(|_| reach == Reach::Anywhere);
+        qr::uri(code, &self.identity.id(), broker.as_deref())
+    }
+
+    fn code_view(&self, issued: &Issued, mut paths: Vec<&'static str>) -> api::Code {
         let now = self.now();
+        let is_near = issued.reach == Reach::Lan;
+        paths.retain(|path| !is_near || *path == "lan");
         let expires = now.wall.known().map(|at| at.after(issued.valid_for));
         api::Code {
             device_id: issued.device.to_string(),
             user: issued.user.as_str().to_owned(),
             code: issued.code.reveal(),
-            uri: qr::uri(&issued.code, &self.identity.id(), self.broker().as_deref()),
+            uri: self.code_uri(&issued.code, issued.reach),
             expires_in_s: issued.valid_for.as_secs(),
             expires_at: expires.and_then(crate::units::UnixSeconds::rfc3339),
             usable_by: paths,
+            lan_only: is_near,
             lan_port: self.entrance.port(),
         }
     }
@@ -334,7 +363,7 @@ impl Agent {
         Ok(Response::json(&api::Reset { scope: scope.name(), done, keeps, loses, touches_data: false }))
     }
 
-    fn carry_out_reset(&mut self, scope: Scope) -> Result<(), Refused> {
+    pub(super) fn carry_out_reset(&mut self, scope: Scope) -> Result<(), Refused> {
         let now = self.now();
         match scope {
             Scope::Connection => {

@@ -6,7 +6,7 @@ use super::pairing::Said;
 use super::{Agent, Unwritten};
 use crate::health::finding::Code;
 use crate::identity::KeyId;
-use crate::pairing::desk::open_mailboxes;
+use crate::pairing::desk::{Via, open_mailboxes};
 use crate::pairing::handshake;
 use crate::pairing::ledger::Ledger;
 use crate::pairing::notice::{self, Answer, Knock, Nonce, Notice, Say, Standing};
@@ -292,7 +292,7 @@ impl Agent {
     }
 
     fn pairing_message(&mut self, mailbox: &str, payload: &[u8]) {
-        if let Said::Reply(reply) = self.answer_pairing(mailbox, payload) {
+        if let Said::Reply(reply) = self.answer_pairing(Via::Away, mailbox, payload) {
             let answers = self.session.topics().answers(mailbox);
             self.session.publish(answers, reply, false);
         }

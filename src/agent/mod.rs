@@ -1,8 +1,10 @@
 //! The composition root: builds cores and shells, turns the one loop, and is the one place that knows everybody. What
 //! crosses domains (a mirror fails → finding, light, event; a device is removed → notice) is written here, once.
 
+mod buttons;
 mod calls;
 mod cloud;
+mod disks;
 mod doctor;
 mod events;
 mod lights;
@@ -87,6 +89,7 @@ pub struct Agent {
     keypad: Keypad,
     lights: Lights,
     arrays: Vec<Array>,
+    disks: disks::Disks,
     knocks: Knocks,
     /// Names that devices give themselves: a few a day, so that none takes the flash's budget from the owner.
     renames: Budget,

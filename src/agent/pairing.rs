@@ -1,7 +1,7 @@
 //! Pairing messages, whichever way they came: through the broker or at the door. The desk is the same, and so are the guesses.
 
 use super::{Agent, Unwritten};
-use crate::pairing::desk::{Happened, Office, Response};
+use crate::pairing::desk::{Happened, Office, Response, Via};
 use crate::pairing::handshake::{Credential, Grant};
 use crate::pairing::record::{Device, Label};
 use crate::remote::io::visit::{Told, Visit};
@@ -18,14 +18,15 @@ pub(super) enum Said {
 
 impl Agent {
     /// Answers a pairing message. What the answer says is in the store when this returns.
-    pub(super) fn answer_pairing(&mut self, mailbox: &str, payload: &[u8]) -> Said {
+    pub(super) fn answer_pairing(&mut self, via: Via, mailbox: &str, payload: &[u8]) -> Said {
         let now = self.now();
         let nas = self.identity.id();
         let services = &self.config.services;
         let profile =
             (self.identity.public(), Label::sanitised(&self.config.name), self.config.device_access.as_ref());
         let grant = |device: &Device| grant(device, profile.0, &profile.1, services, profile.2);
-        let office = Office { ledger: self.vault.ledger(), seen: &self.seen, nas: &nas, grant: &grant, now };
+        let ledger = self.vault.ledger();
+        let office = Office { ledger, seen: &self.seen, nas: &nas, grant: &grant, now, via };
         match self.desk.handle_message(&office, mailbox, payload, &mut self.random) {
             Response::Silence => Said::Nothing,
             Response::Reply(reply) => Said::Reply(reply),
@@ -45,8 +46,9 @@ impl Agent {
 
     /// The same for somebody at the door. With a store that may not be believed nobody pairs, as without a session.
     pub(super) fn handle_visit(&mut self, visit: &Visit) {
+        let via = if visit.is_near { Via::Lan } else { Via::Away };
         let said = match self.vault.corruption() {
-            None => self.answer_pairing(&visit.mailbox, &visit.message),
+            None => self.answer_pairing(via, &visit.mailbox, &visit.message),
             Some(_) => Said::Nothing,
         };
         let told = match said {

@@ -15,8 +15,9 @@ use super::{Agent, views};
 use crate::array::io::Watch;
 use crate::control::io::Call;
 use crate::doctor::check::Diagnosis;
-use crate::hardware::button::Key;
+use crate::hardware::button::Told as ButtonTold;
 use crate::hardware::io::buttons::Buttons;
+use crate::hardware::io::disks::Reading;
 use crate::health::finding::Code;
 use crate::pairing::plan;
 use crate::session::io::Report;
@@ -46,14 +47,16 @@ enum Event {
     Session(Report),
     /// A link, an address or a route.
     Network,
+    /// Thermometers of disks.
+    Readings(Vec<Reading>),
     /// An md array or a disk.
     Arrays,
     /// A time server answered, or none did.
     Time(Option<Told>),
     /// The doctor has looked at everything.
     Diagnosed(Diagnosis),
-    /// A key of an input device.
-    Key(String, Key),
+    /// An input device with buttons.
+    Button(String, ButtonTold),
     /// What a router says about the port that leads here.
     Router(crate::portmap::io::Report),
     /// A device through its carrier, or somebody on the LAN who looks for the NAS.
@@ -101,6 +104,7 @@ impl Agent {
             timer: Timer::never(),
             turn: 0,
         };
+        self.keypad.handle_open(self.since_boot());
         self.begin();
         notify::ready();
         loop {
@@ -126,7 +130,8 @@ impl Agent {
                     }
                     self.look_at_arrays();
                 }
-                Event::Key(device, key) => self.handle_key(&device, key),
+                Event::Readings(readings) => self.handle_readings(&readings),
+                Event::Button(device, told) => self.handle_button(&device, told),
                 Event::Time(told) => self.handle_time(told),
                 Event::Diagnosed(diagnosis) => self.handle_diagnosis(&diagnosis),
                 Event::Remote(word) => self.handle_word(&word),
@@ -163,6 +168,7 @@ impl Agent {
         self.tell_closed_door();
         self.tell_happened(&crate::array::event::at_first(&self.arrays));
         self.begin_lights();
+        self.look_at_disks_now_and_then();
         self.look_at_clock();
         self.look_at_network();
         self.route_mapping();
@@ -212,6 +218,8 @@ impl Agent {
             self.entrance.poll_timeout().map(until),
             self.mapper.poll_timeout().map(until),
             self.lights_timeout().map(until),
+            self.next_step(),
+            self.disks.poll_timeout().map(until),
             expiry,
             notify::watchdog_interval(),
             self.is_array_busy().then_some(PROGRESS_EVERY),
@@ -227,6 +235,8 @@ impl Agent {
         self.entrance.handle_timeout(now);
         self.time_mapping();
         self.time_lights();
+        self.tell_steps();
+        self.look_at_disks_now_and_then();
         self.watch_session();
         self.look_at_losses();
         self.ask_for_time();
@@ -242,8 +252,8 @@ impl Agent {
             return Poll::Ready(Event::Terminate);
         }
         sources.turn = sources.turn.wrapping_add(1);
-        for source in 0..11 {
-            let event = match (sources.turn + source) % 11 {
+        for source in 0..12 {
+            let event = match (sources.turn + source) % 12 {
                 0 => Pin::new(&mut sources.timer).poll(cx).map(|_| Event::Timer),
                 1 => self.calls.as_mut().poll_next(cx).map(|call| call.map_or(Event::Terminate, Event::Call)),
                 2 => self.transport.poll_report(cx).map(Event::Session),
@@ -254,8 +264,9 @@ impl Agent {
                 5 => self.poll_doctor(cx).map(Event::Diagnosed),
                 8 => self.mapper.poll_report(cx).map(Event::Router),
                 9 => self.poll_mcu(cx).map(Event::Mcu),
+                10 => self.disks.poll_read(cx).map(Event::Readings),
                 7 => self.entrance.poll_word(cx).map(Event::Remote),
-                6 => sources.buttons.poll_key(cx).map(|(device, key)| Event::Key(device, key)),
+                6 => sources.buttons.poll_told(cx).map(|(device, told)| Event::Button(device, told)),
                 _ => sources
                     .watch
                     .as_mut()

@@ -22,8 +22,8 @@ use crate::control::access::Administrators;
 use crate::control::io::{BindError, Server, Times};
 use crate::hardware::bay;
 use crate::hardware::button::Keypad;
+use crate::hardware::io::disks::fitted;
 use crate::hardware::io::leds::Lights;
-use crate::hardware::io::sysfs::fitted;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
 use crate::health::tracker::Tracker;
@@ -128,6 +128,7 @@ impl Agent {
         let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
         Ok(Self {
             arrays: arrays(&root, board.as_ref()),
+            disks: super::disks::Disks::default(),
             budget: Budget::new(config.records_per_day, started),
             desk: Desk::default(),
             seen: LastSeen::default(),

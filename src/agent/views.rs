@@ -11,8 +11,8 @@ use crate::hardware::mcu::lamp::Lamp;
 use crate::health::past::Ended;
 use crate::health::tracker::Finding;
 use crate::pairing::plan::remaining;
-use crate::pairing::record::{Device, DeviceState, User};
-use crate::units::{Bytes, Mono, Span, UnixSeconds};
+use crate::pairing::record::{Device, DeviceState, Reach, User};
+use crate::units::{Mono, Span, UnixSeconds};
 
 use super::Agent;
 
@@ -108,6 +108,7 @@ impl Agent {
             since_at: None,
             expires_in_s: None,
             expires_at: None,
+            lan_only: device.reach == Reach::Lan,
             guesses: None,
             name: None,
             platform: None,
@@ -282,8 +283,9 @@ impl Agent {
         }
     }
 
-    pub(super) fn hardware_view(&self, personal: Personal) -> api::Hardware {
+    pub(super) fn hardware_view(&mut self, personal: Personal) -> api::Hardware {
         let mut hardware = crate::hardware::io::sysfs::read(&self.root, self.board.as_ref());
+        self.look_at_disks(std::mem::take(&mut hardware.disks));
         let mcu = self.mcu.as_ref().map(crate::hardware::io::mcu::Mcu::exchange);
         hardware.temperatures.extend(mcu.and_then(Exchange::temperature).map(|t| ("mcu/1".to_owned(), t)));
         let fans = hardware.fans.into_iter().map(|(name, rpm)| api::Fan { name, rpm, unreliable: false });
@@ -315,20 +317,7 @@ impl Agent {
                 .map(|(name, value)| api::Temperature { name, celsius: value.degrees() })
                 .collect(),
             fans: fans.chain(mcu.and_then(Exchange::fan).map(fan)).collect(),
-            disks: hardware
-                .disks
-                .into_iter()
-                .map(|d| {
-                    let Bytes(size_bytes) = d.size;
-                    api::Disk {
-                        device: d.device,
-                        bay: d.bay,
-                        model: d.model,
-                        size_bytes,
-                        rotational: d.rotational,
-                    }
-                })
-                .collect(),
+            disks: self.disk_views(),
             leds: leds.chain(mcu.and_then(Exchange::shown).map(lamp)).collect(),
             network: hardware
                 .network

@@ -8,7 +8,6 @@ use crate::array::state::{Array, State};
 use crate::board::description::{Bay, Slot};
 use crate::clock::Confidence;
 use crate::hardware::bay;
-use crate::hardware::button::{Key, Press};
 use crate::health::finding::Code;
 use crate::sys::clock;
 
@@ -41,28 +40,7 @@ struct MdEvent<'a> {
     device: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct ButtonEvent<'a> {
-    button: &'a str,
-    what: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held_ms: Option<u64>,
-}
-
 impl Agent {
-    /// A button of the board becomes an event. What a press means is decided by whoever follows the events.
-    pub(super) fn handle_key(&mut self, device: &str, key: Key) {
-        let now = self.now();
-        let since_boot = core::time::Duration::from_millis(now.mono.as_millis());
-        let Some((button, press)) = self.keypad.handle_key(device, key, since_boot) else { return };
-        let (what, held_ms) = match press {
-            Press::Down => ("pressed", None),
-            Press::Up(held) => ("released", u64::try_from(held.as_millis()).ok()),
-        };
-        log::info!("button {button}: {what}");
-        self.events.push(&now, "button", &ButtonEvent { button, what, held_ms });
-    }
-
     /// Looks at the clocks; every event begins with it.
     pub(super) fn look_at_clock(&mut self) {
         let before = self.clock.confidence();

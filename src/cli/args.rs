@@ -17,6 +17,7 @@ usage: moorline COMMAND [OPTIONS]
   status                              one screen: what is, and what needs attention
   code USER [--ttl 48h] [--keep-others] [--offline] [--qr]
                                       make an activation code for a device of USER
+  codes                               show the codes that wait for a device
   devices [--user USER]               list devices and codes
   remove DEVICE_ID… | --unused [--user USER]
                                       remove devices in any state, or all unused codes
@@ -92,6 +93,8 @@ pub enum Command {
         /// Draw a QR code.
         qr: bool,
     },
+    /// Show the codes that wait.
+    Codes,
     /// List devices.
     Devices(Option<String>),
     /// Remove devices.
@@ -310,6 +313,7 @@ fn command(first: &str, rest: &[&str], typed: &mut Typed) -> Result<Command, Usa
             qr: typed.flag("qr"),
         }),
         ("code", []) => Err(Usage("code needs the name of a user: moorline code USER".into())),
+        ("codes", []) => Ok(Command::Codes),
         ("devices", []) => {
             typed.flag("show-personal");
             Ok(Command::Devices(typed.text("user")?))

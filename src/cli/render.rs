@@ -285,8 +285,12 @@ pub fn devices(answer: &Value) -> String {
     for device in list(answer, "devices") {
         let since = device.get("since_at").and_then(Value::as_str).map(str::to_owned);
         let since = since.or_else(|| span(device, "since_s").map(|s| format!("{s} ago")));
+        let is_near = device.get("lan_only").and_then(Value::as_bool).unwrap_or_default();
+        let near = if is_near { ", on the LAN only" } else { "" };
         let more = match text(device, "state") {
-            "pending" => span(device, "expires_in_s").map(|s| format!("expires in {s}")).unwrap_or_default(),
+            "pending" => {
+                span(device, "expires_in_s").map(|s| format!("expires in {s}{near}")).unwrap_or_default()
+            }
             "paired" => match span(device, "seen_s") {
                 Some(seen) => format!("seen {seen} ago"),
                 None => "not seen since the agent started".to_owned(),
@@ -331,18 +335,27 @@ pub fn code(answer: &Value) -> String {
     } else {
         format!("It can be used now by way of: {}.", paths.join(", "))
     };
+    let is_near = answer.get("lan_only").and_then(Value::as_bool).unwrap_or_default();
+    let only = if is_near { ", on this network only" } else { "" };
     let lan = match answer.get("lan_port").and_then(Value::as_u64) {
         Some(port) if paths.contains(&"lan") => {
             format!(" On this network the NAS takes it at port {port} (--lan HOST:{port}).")
         }
         Some(_) | None => String::new(),
     };
+    let valid = wrapped("", &format!("Valid for {valid}{until}. {usable}{lan}"));
     format!(
-        "\n    {}\n\nActivation code for one device of {} (entry {}).\nValid for {valid}{until}. {usable}{lan}\n",
+        "\n    {}\n\nActivation code for one device of {} (entry {}){only}.\n{valid}",
         text(answer, "code"),
         text(answer, "user"),
         text(answer, "device_id")
     )
+}
+
+/// `moorline codes`.
+pub fn codes(answer: &Value) -> String {
+    let shown: String = list(answer, "codes").iter().map(code).collect();
+    if shown.is_empty() { "No code waits for a device.\n".to_owned() } else { shown }
 }
 
 /// `moorline remove`.
@@ -358,6 +371,28 @@ pub fn removed(answer: &Value) -> String {
             &format!("Locked out at once, and told as soon as it can be reached: {}.\n", queued.join(", "));
     }
     out
+}
+
+/// How a disk is: at work or not, how warm, how worn, and what is wrong.
+fn disk_words(disk: &Value) -> String {
+    let mut words = match text(disk, "power") {
+        "awake" => ", awake".to_owned(),
+        "asleep" => ", asleep".to_owned(),
+        _ => span(disk, "quiet_s").map(|s| format!(", quiet for {s}")).unwrap_or_default(),
+    };
+    if let Some(celsius) = disk.get("celsius").and_then(Value::as_f64) {
+        let age = number(disk, "celsius_age_s").filter(|age| *age > 120);
+        let age = age.and_then(|_| span(disk, "celsius_age_s")).map(|s| format!(" {s} ago"));
+        words += &format!(", {celsius:.0} °C{}", age.unwrap_or_default());
+    }
+    if let Some(used) = number(disk, "life_used_percent") {
+        words += &format!(", {used} % worn");
+    }
+    let state = text(disk, "state");
+    if !matches!(state, "" | "running") {
+        words += &format!(", {state}");
+    }
+    words
 }
 
 /// `moorline hardware`.
@@ -387,11 +422,10 @@ pub fn hardware(answer: &Value) -> String {
     }
     for d in list(answer, "disks") {
         let bay = number(d, "bay").map(|b| format!("bay {b}, ")).unwrap_or_default();
-        push(
-            "disk",
-            text(d, "device"),
-            format!("{bay}{}, {}", text(d, "model"), Bytes(number(d, "size_bytes").unwrap_or(0))),
-        );
+        let model = text(d, "model");
+        let model = if model.is_empty() { String::new() } else { format!("{model}, ") };
+        let size = Bytes(number(d, "size_bytes").unwrap_or(0));
+        push("disk", text(d, "device"), format!("{bay}{model}{size}{}", disk_words(d)));
     }
     for l in list(answer, "leds") {
         let on = l.get("on").and_then(Value::as_bool).unwrap_or_default();
@@ -523,7 +557,7 @@ mod tests {
     fn nothing_that_is_missing_makes_it_panic() {
         #[rustfmt::skip]
         let views =
-            [status, arrays, cloud, devices, users, code, removed, hardware, identify, services, reset, problem];
+            [status, arrays, cloud, devices, users, code, removed, hardware, identify, services, reset, problem, codes];
         for view in views {
             let _ = view(&json!(null));
             let _ = view(&json!({"arrays": [1], "devices": [null], "cloud": 3, "findings": ["x"]}));

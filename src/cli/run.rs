@@ -69,6 +69,7 @@ fn carry_out(line: &Line) -> Done {
         },
         Command::Status => get(line, "/v1/status", render::status),
         Command::Devices(user) => get(line, &with_user("/v1/devices", user.as_deref(), '?'), render::devices),
+        Command::Codes => get(line, "/v1/codes", render::codes),
         Command::Users { personal } => get(line, &with_personal("/v1/users", *personal), render::users),
         Command::Hardware { personal } => {
             get(line, &with_personal("/v1/hardware", *personal), render::hardware)

@@ -103,6 +103,8 @@ fn resolve(raw: Raw, hostname: &str, reader: &mut Reader<'_>) -> Config {
         maps_port: raw.remote.map_port,
         external_port: raw.remote.external_port,
         external_address: raw.remote.external_address,
+        button_reset: raw.button_reset,
+        pairing_user: raw.pairing_user,
         services: raw.services,
     }
 }

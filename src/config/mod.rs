@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::clock::Trust;
+use crate::pairing::record::UserName;
 use crate::store::place::Place;
 use broker::BrokerUrl;
 use secret::Secret;
@@ -67,6 +68,10 @@ pub struct Config {
     pub external_port: Option<u16>,
     /// The router's address on its other side, in manual mode: devices are told it.
     pub external_address: Option<Ipv4Addr>,
+    /// Whether presses of the reset button mean anything here.
+    pub button_reset: bool,
+    /// Whom a code is for that a short press opens; `None`: it opens none.
+    pub pairing_user: Option<UserName>,
     /// Services that devices may reach.
     pub services: Vec<Service>,
 }

@@ -6,6 +6,7 @@ use super::Service;
 use super::broker::BrokerUrl;
 use crate::clock::Trust;
 use crate::pairing::budget;
+use crate::pairing::record::UserName;
 use crate::store::place::Place;
 use crate::typed_toml::{At, Fault, Reader, Table};
 
@@ -45,6 +46,10 @@ pub struct Raw {
     pub log: log::LevelFilter,
     /// `[remote]`.
     pub remote: RawRemote,
+    /// `buttons.reset`.
+    pub button_reset: bool,
+    /// `buttons.pairing_user`.
+    pub pairing_user: Option<UserName>,
     /// `[[service]]`.
     pub services: Vec<Service>,
 }
@@ -128,6 +133,7 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
     let (trust, time_servers) = section(r, &mut root, "clock", clock).unwrap_or((Trust::Kernel, Vec::new()));
     let log = section(r, &mut root, "log", log_level).unwrap_or(log::LevelFilter::Info);
     let remote = section(r, &mut root, "remote", remote).unwrap_or_default();
+    let (button_reset, pairing_user) = section(r, &mut root, "buttons", buttons).unwrap_or((true, None));
     let services = services(r, &mut root);
     root.finish(r);
     let board = board.map(|b| b.value).filter(|b| b != "auto");
@@ -147,6 +153,8 @@ fn root<'t>(r: &mut Reader<'t>, mut root: Table<'t>) -> Raw {
         time_servers,
         log,
         remote,
+        button_reset,
+        pairing_user,
         services,
     }
 }
@@ -421,6 +429,20 @@ fn remote<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> RawRemote {
         external_port: external.and_then(|p| u16::try_from(p.value).ok()),
         external_address: address,
     }
+}
+
+/// What presses of the box's buttons mean.
+fn buttons<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> (bool, Option<UserName>) {
+    let reset = t.boolean(r, "reset").is_none_or(|b| b.value);
+    let user = t.string(r, "pairing_user").and_then(|text| {
+        let parsed = text.value.parse();
+        if let Err(error) = &parsed {
+            let message = format!("buttons.pairing_user is {:?}", text.value);
+            r.complain(text.at, "bad-name", message, format!("{error}"));
+        }
+        parsed.ok()
+    });
+    (reset, user)
 }
 
 fn services<'t>(r: &mut Reader<'t>, root: &mut Table<'t>) -> Vec<Service> {

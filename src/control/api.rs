@@ -403,6 +403,9 @@ pub struct Device {
     /// While pending, and only while the clock is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// While unused: whether its code works on the LAN only.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub lan_only: bool,
     /// While pending: wrong guesses so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guesses: Option<usize>,
@@ -473,9 +476,19 @@ pub struct Code {
     pub expires_at: Option<String>,
     /// By which paths it can be used now: `lan`, `broker`.
     pub usable_by: Vec<&'static str>,
+    /// Whether it works on the LAN only: it was opened by a button of the box.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub lan_only: bool,
     /// The NAS's port on the LAN where it can be used, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lan_port: Option<u16>,
+}
+
+/// `GET /v1/codes`.
+#[derive(Clone, Serialize)]
+pub struct Codes {
+    /// Those that wait for a device, oldest first.
+    pub codes: Vec<Code>,
 }
 
 /// `PATCH /v1/cloud`.
@@ -547,6 +560,29 @@ pub struct Disk {
     /// Spinning or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotational: Option<bool>,
+    /// `awake`, `asleep` or `unknown`, by what the kernel knows: a quiet disk is not asked.
+    pub power: &'static str,
+    /// How long ago its last I/O was at most, if any was seen since the agent started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_s: Option<u64>,
+    /// Degrees Celsius when it was awake last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub celsius: Option<f64>,
+    /// How long ago that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub celsius_age_s: Option<u64>,
+    /// The SCSI layer's word for it: `running`, `offline`…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Commands that failed since it was found, for whatever reason: programs that ask a disk for its state get answers that count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<u64>,
+    /// Commands that it did not answer in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<u64>,
+    /// Of flash that says so: percent of its life that are used up, in tens; 110: more than it was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub life_used_percent: Option<u8>,
 }
 
 /// A light.

@@ -41,6 +41,8 @@ pub enum Ask {
     RemoveUnused(Option<UserName>),
     /// `GET /v1/devices/{id}/qr.svg`.
     Qr(DeviceId),
+    /// `GET /v1/codes`.
+    Codes,
     /// `POST /v1/codes`.
     Code {
         /// For whom.
@@ -191,6 +193,7 @@ fn version_1(raw: &Raw<'_>, method: &str, segments: &[&str]) -> Result<Ask, Refu
         ("GET", ["devices", id]) => none(raw, Ask::Device(device_id(id)?)),
         ("DELETE", ["devices", id]) => none(raw, Ask::RemoveDevice(device_id(id)?)),
         ("GET", ["devices", id, "qr.svg"]) => none(raw, Ask::Qr(device_id(id)?)),
+        ("GET", ["codes"]) => none(raw, Ask::Codes),
         ("POST", ["codes"]) => post_code(raw),
         ("GET", ["cloud"]) => none(raw, Ask::Cloud),
         ("PATCH", ["cloud"]) => patch_cloud(raw),
@@ -257,6 +260,7 @@ const fn needs_administrator(ask: &Ask) -> bool {
         | Ask::RemoveUnused(_)
         // A QR code is the code itself.
         | Ask::Qr(_)
+        | Ask::Codes
         | Ask::Code { .. }
         | Ask::PatchCloud { .. }
         | Ask::Reconnect

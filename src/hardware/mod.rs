@@ -2,9 +2,11 @@
 
 pub mod bay;
 pub mod button;
+pub mod disk;
 pub mod io;
 pub mod led;
 pub mod mcu;
 pub mod net;
+pub mod press;
 pub mod rtc;
 pub mod thermal;

@@ -249,6 +249,18 @@ catalogue! {
     BoardFileBad "board-file-bad" Warning after 0 s, hidden by []:
         "A board file of this NAS cannot be used",
         "The evidence names file, line and mistake. Correct it: `moorline board check FILE` tells everything that is wrong.";
+    DiskErrors "disk-errors" Warning after 0 s, hidden by []:
+        "A disk fails",
+        "Make a backup now, then have the disk named in the evidence tested or replaced. If a new disk in the same bay fails too, look at its cable and power.";
+    DiskHot "disk-hot" Warning after 0 s, hidden by []:
+        "A disk is too hot",
+        "See that the fan turns and the vents are free, and that the room is not too warm. Heat wears disks out.";
+    FlashWorn "flash-worn" Warning after 0 s, hidden by []:
+        "The NAS's built-in flash is worn out",
+        "It says so itself. Make a backup of the settings, and ask the maker for a replacement before it fails.";
+    AlarmInput "alarm-input" Warning after 0 s, hidden by []:
+        "The box raises an alarm",
+        "The evidence names the line, as the board description calls it: a USB device may draw too much, or a fan may stand still. Unplug what was plugged in last and look at the box.";
     LedUnavailable "led-unavailable" Info after 0 s, hidden by []:
         "A light of the NAS cannot be controlled",
         "The evidence names it; the board description may be for another kernel.";

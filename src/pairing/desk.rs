@@ -10,7 +10,7 @@ use super::handshake::{self, Grant, Keys, ReplyId, ToNas, ToPhone, Unfit, Why};
 use super::ledger::Ledger;
 use super::plan::{Planned, remaining};
 use super::presence::LastSeen;
-use super::record::{Change, Device, DeviceId, DeviceState, Ended, Finish, Paired};
+use super::record::{Change, Device, DeviceId, DeviceState, Ended, Finish, Paired, Reach};
 use crate::clock::Now;
 use crate::identity::KeyId;
 use crate::random::Random;
@@ -83,6 +83,15 @@ pub struct Desk {
     mailboxes: heapless::Vec<Mailbox, { super::ledger::DEVICES_MAX }>,
 }
 
+/// By which way a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// On the LAN: from an address that only this network can have.
+    Lan,
+    /// Through the broker, or from an address of the internet.
+    Away,
+}
+
 /// What the desk needs to know to answer.
 pub struct Office<'a> {
     /// The state as it is in the store.
@@ -95,18 +104,24 @@ pub struct Office<'a> {
     pub grant: &'a dyn Fn(&Device) -> Grant,
     /// The present.
     pub now: Now,
+    /// By which way the message came.
+    pub via: Via,
 }
 
-/// The mailboxes that have to be open now.
+/// The mailboxes that have to be open at the broker now.
 pub fn open_mailboxes<'a>(
     ledger: &'a Ledger,
     seen: &'a LastSeen,
     now: &'a Now,
 ) -> impl Iterator<Item = Rendezvous> + 'a {
-    ledger.devices().iter().filter_map(move |device| mailbox_of(device, seen, now))
+    ledger.devices().iter().filter_map(move |device| mailbox_of(device, seen, now, Via::Away))
 }
 
-fn mailbox_of(device: &Device, seen: &LastSeen, now: &Now) -> Option<Rendezvous> {
+/// Where a code of the LAN is asked for from elsewhere there is no mailbox: nobody learns that it exists, and it costs no guess.
+fn mailbox_of(device: &Device, seen: &LastSeen, now: &Now, via: Via) -> Option<Rendezvous> {
+    if device.reach == Reach::Lan && via == Via::Away {
+        return None;
+    }
     match &device.state {
         DeviceState::Pending { code, .. } => {
             (remaining(&device.state, now)? > Duration::ZERO).then(|| code.rendezvous())
@@ -132,7 +147,7 @@ impl Desk {
         random: &mut dyn Random,
     ) -> Response {
         let is_open = |d: &&Device| {
-            mailbox_of(d, office.seen, &office.now).is_some_and(|r| r.name().as_str() == mailbox)
+            mailbox_of(d, office.seen, &office.now, office.via).is_some_and(|r| r.name().as_str() == mailbox)
         };
         let Some(device) = office.ledger.devices().iter().find(is_open) else { return Response::Silence };
         let Ok(message) = handshake::decode::<ToNas>(payload) else { return Response::Silence };

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::record::{
-    Change, CloudSettings, Device, DeviceId, DeviceState, Ended, Paired, Transaction, User, UserName,
+    Change, CloudSettings, Device, DeviceId, DeviceState, Ended, Paired, Reach, Transaction, User, UserName,
 };
 use crate::clock::Stamp;
 use crate::identity::KeyId;
@@ -135,14 +135,18 @@ impl Ledger {
                 }
                 self.next_device = id.0;
                 let state = DeviceState::Pending { code: code.clone(), since: when, ttl_s: *ttl_s };
-                self.push(Device { id: *id, user: user.clone(), state })?;
+                self.push(Device { id: *id, user: user.clone(), state, reach: Reach::Anywhere })?;
             }
             Change::Redeemed { id, key, name, platform, finish } => {
                 let (name, platform, finish) = (name.clone(), platform.clone(), finish.clone());
                 let paired = Paired { key: *key, name, platform, since: when, finish };
-                *self.pending(*id)? = DeviceState::Paired(paired);
+                let device = self.pending(*id)?;
+                device.state = DeviceState::Paired(paired);
+                device.reach = Reach::Anywhere;
             }
-            Change::Ended { id, how } => *self.pending(*id)? = DeviceState::Ended { how: *how, since: when },
+            Change::Ended { id, how } => {
+                self.pending(*id)?.state = DeviceState::Ended { how: *how, since: when };
+            }
             Change::Revoked(id) => {
                 let state = self.state_mut(*id)?;
                 *state = revoked(state, when).ok_or(Impossible::OutOfStep)?;
@@ -158,6 +162,13 @@ impl Ledger {
                     return Err(Impossible::OutOfStep);
                 }
             },
+            Change::Nearby(id) => {
+                let device = self.device_mut(*id)?;
+                if !device.state.is_unused() {
+                    return Err(Impossible::OutOfStep);
+                }
+                device.reach = Reach::Lan;
+            }
         }
         Ok(())
     }
@@ -196,14 +207,18 @@ impl Ledger {
         Ok(())
     }
 
-    fn state_mut(&mut self, id: DeviceId) -> Result<&mut DeviceState, Impossible> {
-        self.devices.iter_mut().find(|d| d.id == id).map(|d| &mut d.state).ok_or(Impossible::OutOfStep)
+    fn device_mut(&mut self, id: DeviceId) -> Result<&mut Device, Impossible> {
+        self.devices.iter_mut().find(|d| d.id == id).ok_or(Impossible::OutOfStep)
     }
 
-    fn pending(&mut self, id: DeviceId) -> Result<&mut DeviceState, Impossible> {
-        let state = self.state_mut(id)?;
-        match state {
-            DeviceState::Pending { .. } => Ok(state),
+    fn state_mut(&mut self, id: DeviceId) -> Result<&mut DeviceState, Impossible> {
+        self.device_mut(id).map(|d| &mut d.state)
+    }
+
+    fn pending(&mut self, id: DeviceId) -> Result<&mut Device, Impossible> {
+        let device = self.device_mut(id)?;
+        match device.state {
+            DeviceState::Pending { .. } => Ok(device),
             DeviceState::Paired(_) | DeviceState::Revoked { .. } | DeviceState::Ended { .. } => {
                 Err(Impossible::OutOfStep)
             }
@@ -217,7 +232,10 @@ impl Ledger {
     pub fn snapshot<E>(&self, part: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let Some(when) = self.newest else { return Ok(()) };
         let users = self.users.iter().cloned().map(Change::UserPut);
-        let devices = self.devices.iter().cloned().map(Change::Restored);
+        let devices = self.devices.iter().flat_map(|d| {
+            let near = (d.reach == Reach::Lan).then_some(Change::Nearby(d.id));
+            [Some(Change::Restored(d.clone())), near].into_iter().flatten()
+        });
         let rest =
             [Change::NextDevice(self.next_device())].into_iter().chain(self.cloud.clone().map(Change::Cloud));
         let mut open = Transaction { when, floor: self.floor, changes: Vec::new() };
@@ -280,6 +298,7 @@ fn change_words(change: &Change) -> String {
         Change::Vanished(id) => format!("{id} gone"),
         Change::Cloud(_) => "the cloud's settings".to_owned(),
         Change::Renamed { id, .. } => format!("{id} renamed"),
+        Change::Nearby(id) => format!("{id} on the LAN only"),
     }
 }
 

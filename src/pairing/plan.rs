@@ -8,7 +8,8 @@ use core::time::Duration;
 use super::code::Code;
 use super::ledger::{DEVICES_MAX, Ledger, USERS_MAX};
 use super::record::{
-    Change, CloudSettings, DeviceId, DeviceState, EMAIL_MAX, Ended, Label, Transaction, User, UserName,
+    Change, CloudSettings, Device, DeviceId, DeviceState, EMAIL_MAX, Ended, Label, Reach, Transaction, User,
+    UserName,
 };
 use crate::clock::Now;
 use crate::random::Random;
@@ -112,6 +113,8 @@ pub struct Issued {
     pub code: Code,
     /// How long it is valid, from now.
     pub valid_for: Duration,
+    /// From where it can be used.
+    pub reach: Reach,
 }
 
 /// Plans a code for `user`. The user's other unused entries make room for it unless `keep_others`.
@@ -125,13 +128,40 @@ pub fn issue(
     keep_others: bool,
     random: &mut dyn Random,
 ) -> Result<Planned<Issued>, Refusal> {
+    let gone = |d: &Device| !keep_others && d.user == *user;
+    mint(ledger, user, ttl, Reach::Anywhere, &gone, random)
+}
+
+/// Plans a code for `user` that can be used on the LAN only. It takes the place of the one before it of that kind, and leaves
+/// alone what the owner made.
+///
+/// # Errors
+/// `UserUnknown`, `TtlOutOfRange`, `DevicesFull`.
+pub fn issue_nearby(
+    ledger: &Ledger,
+    user: &UserName,
+    ttl: Duration,
+    random: &mut dyn Random,
+) -> Result<Planned<Issued>, Refusal> {
+    mint(ledger, user, ttl, Reach::Lan, &|d| d.reach == Reach::Lan, random)
+}
+
+/// The unused entries that `gone` selects make room.
+fn mint(
+    ledger: &Ledger,
+    user: &UserName,
+    ttl: Duration,
+    reach: Reach,
+    gone: &dyn Fn(&Device) -> bool,
+    random: &mut dyn Random,
+) -> Result<Planned<Issued>, Refusal> {
     if ledger.user(user).is_none() {
         return Err(Refusal::UserUnknown);
     }
     if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
         return Err(Refusal::TtlOutOfRange);
     }
-    let replaced = ledger.devices().iter().filter(|d| !keep_others && d.user == *user && d.state.is_unused());
+    let replaced = ledger.devices().iter().filter(|d| d.state.is_unused() && gone(d));
     let mut changes: Vec<Change> = replaced.map(|d| Change::Vanished(d.id)).collect();
     if ledger.devices().len() - changes.len() >= DEVICES_MAX {
         return Err(Refusal::DevicesFull);
@@ -140,7 +170,10 @@ pub fn issue(
     let device = ledger.next_device();
     let ttl_s = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
     changes.push(Change::Issued { id: device, user: user.clone(), code: code.clone(), ttl_s });
-    Ok(Planned::new(changes, Issued { device, user: user.clone(), code, valid_for: ttl }))
+    if reach == Reach::Lan {
+        changes.push(Change::Nearby(device));
+    }
+    Ok(Planned::new(changes, Issued { device, user: user.clone(), code, valid_for: ttl, reach }))
 }
 
 /// A code whose mailbox no other code of this NAS uses.

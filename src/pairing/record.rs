@@ -228,6 +228,16 @@ impl DeviceState {
     }
 }
 
+/// From where an activation code can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// By every path.
+    #[default]
+    Anywhere,
+    /// On the LAN only: somebody at the box pressed a button for it.
+    Lan,
+}
+
 /// One entry of the device table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -237,6 +247,10 @@ pub struct Device {
     pub user: UserName,
     /// Where it stands.
     pub state: DeviceState,
+    /// From where its code can be used, as long as it is unused. On flash it is a step of its own, [`Change::Nearby`], so that
+    /// entries from before it existed read as they were written.
+    #[serde(skip)]
+    pub reach: Reach,
 }
 
 /// How devices may reach the NAS from outside.
@@ -328,6 +342,8 @@ pub enum Change {
         /// What it calls itself.
         name: Label,
     },
+    /// The code of the unused entry can be used on the LAN only.
+    Nearby(DeviceId),
 }
 
 /// What is written in one frame: all of it or nothing.
@@ -357,7 +373,8 @@ impl Transaction {
             | Change::Ended { how: Ended::Expired, .. }
             | Change::Vanished(_)
             | Change::Cloud(_)
-            | Change::Renamed { .. } => false,
+            | Change::Renamed { .. }
+            | Change::Nearby(_) => false,
         };
         if self.changes.iter().any(takes) { Effect::Takes } else { Effect::Gives }
     }

@@ -5,15 +5,15 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::code::Code;
-use super::desk::{Desk, GUESSES_MAX, Happened, Office, Response, open_mailboxes};
+use super::desk::{Desk, GUESSES_MAX, Happened, Office, Response, Via, open_mailboxes};
 use super::handshake::{self, Grant, ToNas, ToPhone, Unfit, Why};
 use super::ledger::{self, DEVICES_MAX, Impossible, Ledger, PART_MAX, TRANSACTION_MAX, USERS_MAX};
 use super::notice::{self, Knock, Notice, Say, Standing};
 use super::plan::{self, Issued, Planned, Refusal, TTL_MAX, TTL_MIN};
 use super::presence::LastSeen;
 use super::record::{
-    AccessMode, Change, CloudSettings, Device, DeviceId, DeviceState, Finish, Label, Paired, Transaction,
-    User, UserName,
+    AccessMode, Change, CloudSettings, Device, DeviceId, DeviceState, Finish, Label, Paired, Reach,
+    Transaction, User, UserName,
 };
 use crate::clock::{BootId, Clock, Now, Reading, Trust};
 use crate::identity::{Identity, PublicKey};
@@ -45,6 +45,7 @@ struct Nas {
     written: Vec<Vec<u8>>,
     desk: Desk,
     seen: LastSeen,
+    via: Via,
     identity: Identity,
     random: Seeded,
 }
@@ -56,6 +57,7 @@ impl Nas {
             written: Vec::new(),
             desk: Desk::default(),
             seen: LastSeen::default(),
+            via: Via::Away,
             identity: identity(),
             random: Seeded::new(1),
         };
@@ -102,7 +104,14 @@ impl Nas {
             services: heapless::Vec::new(),
             credential: None,
         };
-        let office = Office { ledger: &self.ledger, seen: &self.seen, nas: &id, grant: &grant, now: *now };
+        let office = Office {
+            ledger: &self.ledger,
+            seen: &self.seen,
+            nas: &id,
+            grant: &grant,
+            now: *now,
+            via: self.via,
+        };
         let response =
             self.desk.handle_message(&office, mailbox, &handshake::encode(message), &mut self.random);
         let reply = match response {
@@ -566,6 +575,71 @@ fn a_paired_device_is_renamed_and_nothing_else_is() {
     assert_eq!(plan::rename(&nas.ledger, issued.device, label("x")).unwrap_err(), Refusal::DeviceUnknown);
 }
 
+impl Nas {
+    fn issue_nearby(&mut self, now: &Now) -> Issued {
+        let plan = plan::issue_nearby(&self.ledger, &name("anna"), TTL_MIN, &mut self.random).unwrap();
+        self.commit(plan, now)
+    }
+}
+
+#[test]
+fn a_code_of_the_lan_works_on_the_lan_only() {
+    let mut nas = Nas::new();
+    let code = nas.issue_nearby(&at(10)).code;
+    assert_eq!(open_mailboxes(&nas.ledger, &nas.seen, &at(11)).count(), 0, "the broker hears nothing of it");
+    for _ in 0..=GUESSES_MAX {
+        assert!(Phone::new(1).pair(&mut nas, &code, &at(11)).is_none(), "from away");
+    }
+    nas.restart();
+    assert_eq!(replayed(&nas.ledger), nas.ledger, "a snapshot keeps it");
+    assert!(Phone::new(2).pair(&mut nas, &code, &at(12)).is_none(), "nor after a restart");
+    assert_eq!(nas.desk.guesses(only(&nas).id), 0, "which costs no guess");
+    nas.via = Via::Lan;
+    let mut phone = Phone::new(3);
+    let (request, _) = phone.ask(&mut nas, &code, &at(13)).unwrap();
+    let mailbox = code.rendezvous().name();
+    // The last step from away is refused as well.
+    nas.via = Via::Away;
+    assert_eq!(nas.receive(&mailbox, &request, &at(13)), None);
+    nas.via = Via::Lan;
+    assert!(matches!(nas.receive(&mailbox, &request, &at(14)), Some(ToPhone::Granted { .. })));
+    let device = only(&nas).clone();
+    assert!(matches!(device.state, DeviceState::Paired(_)));
+    assert_eq!(device.reach, Reach::Anywhere, "the device is as any other");
+    // What was cut off is finished by every way.
+    nas.via = Via::Away;
+    assert!(matches!(nas.receive(&mailbox, &request, &at(15)), Some(ToPhone::Granted { .. })));
+    nas.restart();
+}
+
+#[test]
+fn a_code_of_the_lan_takes_the_place_of_the_one_before_it_and_of_no_other() {
+    let mut nas = Nas::new();
+    let owners = nas.issue("anna", TTL_MAX, &at(10)).unwrap().device;
+    let ids = |nas: &Nas| nas.ledger.devices().iter().map(|d| d.id).collect::<Vec<_>>();
+    let first = nas.issue_nearby(&at(11)).device;
+    let second = nas.issue_nearby(&at(12)).device;
+    assert_eq!(ids(&nas), [owners, second]);
+    // One that came to nothing is replaced, too: who presses all day does not fill the table.
+    nas.commit(plan::housekeeping(&nas.ledger, &at(1000)), &at(1000));
+    assert_eq!(nas.ledger.device(second).unwrap().state.name(), "expired");
+    assert_eq!(replayed(&nas.ledger), nas.ledger);
+    let third = nas.issue_nearby(&at(1001)).device;
+    assert_eq!(ids(&nas), [owners, third]);
+    assert!(first < second && second < third);
+    // The owner's own replaces all that the user has not used.
+    nas.issue("anna", TTL_MAX, &at(1002)).unwrap();
+    assert_eq!(nas.ledger.devices().len(), 1);
+    assert_eq!(only(&nas).reach, Reach::Anywhere);
+    // A device that is paired is not made one of the LAN by any record.
+    let code = nas.issue_nearby(&at(1003)).code;
+    nas.via = Via::Lan;
+    assert!(Phone::new(4).pair(&mut nas, &code, &at(1004)).is_some());
+    let paired = nas.ledger.devices().last().unwrap().id;
+    let change = Transaction { when: at(1005).stamp(), floor: None, changes: vec![Change::Nearby(paired)] };
+    assert_eq!(nas.ledger.clone().apply(&change), Err(Impossible::OutOfStep));
+}
+
 #[test]
 fn impossible_records_are_found_on_replay() {
     let mut nas = Nas::new();
@@ -579,6 +653,7 @@ fn impossible_records_are_found_on_replay() {
     check(Change::UserRemoved(name("nobody")));
     check(Change::Renamed { id, name: Label::sanitised("a code has no name") });
     check(Change::Renamed { id: DeviceId(99), name: Label::default() });
+    check(Change::Nearby(DeviceId(99)));
     let code = Code::mint(&mut Seeded::new(2));
     check(Change::Issued { id, user: name("anna"), code: code.clone(), ttl_s: 300 });
     check(Change::Issued { id: DeviceId(id.0 + 1), user: name("nobody"), code, ttl_s: 300 });
@@ -602,7 +677,8 @@ fn what_happened_is_what_was_asked() {
         services: heapless::Vec::new(),
         credential: None,
     };
-    let office = Office { ledger: &nas.ledger, seen: &nas.seen, nas: &id, grant: &grant, now: at(12) };
+    let office =
+        Office { ledger: &nas.ledger, seen: &nas.seen, nas: &id, grant: &grant, now: at(12), via: Via::Away };
     let mailbox = issued.code.rendezvous().name();
     let Response::Settle { plan, otherwise } =
         nas.desk.handle_message(&office, &mailbox, &handshake::encode(&request), &mut nas.random)
@@ -624,7 +700,7 @@ proptest! {
         let id = nas.identity.id();
         let grant = |_: &Device| unreachable!();
         for topic in [mailbox.as_str(), own.as_str()] {
-            let office = Office { ledger: &nas.ledger, seen: &nas.seen, nas: &id, grant: &grant, now: at(11) };
+            let office = Office { ledger: &nas.ledger, seen: &nas.seen, nas: &id, grant: &grant, now: at(11), via: Via::Away };
             let response = nas.desk.handle_message(&office, topic, &payload, &mut nas.random);
             prop_assert!(matches!(response, Response::Silence | Response::Reply(_)));
         }

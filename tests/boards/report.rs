@@ -394,7 +394,7 @@ impl<'b> Seen<'b> {
             for (input, file) in [(Input::Key, "key"), (Input::Switch, "sw")] {
                 let bits = self.root.read(&format!("{dir}/capabilities/{file}")).unwrap();
                 for code in codes(&bits, word) {
-                    let key = Key { input, code, is_down: true };
+                    let key = Key { input, code, is_down: true, stamp: Duration::ZERO };
                     let mut pad = Keypad::new(&self.board.buttons);
                     let name = pad.handle_key(&device, key, Duration::ZERO).map(|(name, _)| name.to_owned());
                     let name = name.filter(|_| pad.wants(&device));

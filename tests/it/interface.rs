@@ -168,7 +168,7 @@ fn the_hardware_is_what_the_tree_says() {
     assert_eq!(hardware["fans"], json!([{"name": "gpio_fan/1", "rpm": 1500}]));
     assert_eq!(
         hardware["disks"][1],
-        json!({"device": "sdb", "bay": 2, "model": "SIM DISK 3TB", "size_bytes": 3_000_592_982_016_u64, "rotational": true})
+        json!({"device": "sdb", "bay": 2, "model": "SIM DISK 3TB", "size_bytes": 3_000_592_982_016_u64, "rotational": true, "power": "unknown"})
     );
     assert_eq!(
         hardware["network"],

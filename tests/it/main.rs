@@ -13,6 +13,8 @@
 )]
 
 mod boards;
+mod buttons;
+mod disks;
 mod doctor;
 mod documents;
 mod hostile;

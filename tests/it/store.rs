@@ -127,12 +127,13 @@ fn stores_of_every_released_format_are_read_and_say_what_they_said() {
         // And it goes on from there.
         let stamp = Now { boot: BootId([4; 8]), mono: Mono::from_millis(5), wall: Wall::Unknown }.stamp();
         let renamed = Change::Renamed { id: DeviceId(1), name: Label::sanitised("Another") };
-        let changes = vec![renamed, Change::Revoked(DeviceId(1))];
+        let changes = vec![renamed, Change::Revoked(DeviceId(1)), Change::Nearby(DeviceId(2))];
         let more = Transaction { when: stamp, floor: None, changes };
         log.commit(&ledger::encode(&more), more.effect(), &ledger).unwrap();
         drop(log);
         let after = inspected(dir.path());
-        assert!(after.starts_with("good\n") && after.contains("d1 renamed, d1 revoked"), "{after}");
+        let last = "d1 renamed, d1 revoked, d2 on the LAN only";
+        assert!(after.starts_with("good\n") && after.contains(last), "{after}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use async_io::Async;
 
-use crate::hardware::button::{EVENT_SIZE, Key, Keypad, key};
+use crate::hardware::button::{EVENT_SIZE, Keypad, Told, told};
 use crate::sys::root::{Root, read_small};
 
 /// Input devices that are looked at.
@@ -43,12 +43,12 @@ impl Buttons {
         Self { devices }
     }
 
-    /// The next key, with the name of its input device. A device that fails is given up.
-    pub fn poll_key(&mut self, cx: &mut Context<'_>) -> Poll<(String, Key)> {
+    /// What an input device tells next, with its name. A device that fails is given up.
+    pub fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<(String, Told)> {
         let mut at = 0;
         while let Some((name, device)) = self.devices.get(at) {
             match poll_one(device, cx) {
-                Poll::Ready(Ok(key)) => return Poll::Ready((name.clone(), key)),
+                Poll::Ready(Ok(told)) => return Poll::Ready((name.clone(), told)),
                 Poll::Ready(Err(error)) => {
                     log::warn!("buttons: {name}: {error}");
                     self.devices.remove(at);
@@ -60,13 +60,13 @@ impl Buttons {
     }
 }
 
-fn poll_one(device: &Async<File>, cx: &mut Context<'_>) -> Poll<io::Result<Key>> {
+fn poll_one(device: &Async<File>, cx: &mut Context<'_>) -> Poll<io::Result<Told>> {
     loop {
         let mut event = [0u8; EVENT_SIZE];
         match device.get_ref().read(&mut event) {
             Ok(EVENT_SIZE) => {
-                if let Some(key) = key(&event) {
-                    return Poll::Ready(Ok(key));
+                if let Some(told) = told(&event) {
+                    return Poll::Ready(Ok(told));
                 }
             }
             // The kernel gives whole events only.

@@ -4,19 +4,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::disks::{self, Disk};
 use super::leds::current;
 use crate::board::description::{Description, FANS_MAX};
 use crate::hardware::thermal::{self, Reading};
-use crate::hardware::{bay, net, rtc};
+use crate::hardware::{net, rtc};
 use crate::sys::root::{Root, read_small};
-use crate::units::{Bytes, MilliCelsius};
+use crate::units::MilliCelsius;
 
 /// Entries of one directory that are looked at: a box with many loop and RAM disks has some dozens.
 const ENTRIES_MAX: usize = 256;
 /// Channels of one hwmon device.
 const CHANNELS_MAX: usize = 8;
-/// Disks that are told: those in bays come first.
-pub const DISKS_MAX: usize = 16;
 /// Thermometers that are told.
 pub const TEMPERATURES_MAX: usize = 16;
 /// Lights that are told.
@@ -54,21 +53,6 @@ pub struct Trouble {
     pub what: String,
     /// The error number of the system; `None`: the text was not understood.
     pub errno: Option<i32>,
-}
-
-/// A disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// The kernel's name.
-    pub device: String,
-    /// The bay it sits in.
-    pub bay: Option<u8>,
-    /// As it names itself.
-    pub model: Option<String>,
-    /// Size.
-    pub size: Bytes,
-    /// Spinning or not.
-    pub rotational: Option<bool>,
 }
 
 /// A light.
@@ -121,7 +105,7 @@ pub fn read(root: &Root, board: Option<&Description>) -> Hardware {
     Hardware {
         temperatures,
         fans,
-        disks: disks(root, board),
+        disks: disks::read(root, board),
         leds: class(root, "leds").into_iter().take(LEDS_MAX).map(|(name, dir)| led(name, &dir)).collect(),
         network: network(root),
         rtcs: rtcs(root, board),
@@ -129,11 +113,11 @@ pub fn read(root: &Root, board: Option<&Description>) -> Hardware {
     }
 }
 
-fn class(root: &Root, class: &str) -> Vec<(String, PathBuf)> {
+pub(super) fn class(root: &Root, class: &str) -> Vec<(String, PathBuf)> {
     listed(&root.path("/sys/class").join(class))
 }
 
-fn listed(dir: &Path) -> Vec<(String, PathBuf)> {
+pub(super) fn listed(dir: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let named =
         entries.filter_map(Result::ok).map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
@@ -147,11 +131,11 @@ fn attribute(dir: &Path, name: &str) -> Result<String, Option<i32>> {
     read_small(&dir.join(name)).map_err(|e| e.raw_os_error())
 }
 
-fn text(dir: &Path, name: &str) -> Option<String> {
+pub(super) fn text(dir: &Path, name: &str) -> Option<String> {
     attribute(dir, name).ok().filter(|t| !t.is_empty())
 }
 
-fn number<T: std::str::FromStr>(dir: &Path, name: &str) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(dir: &Path, name: &str) -> Option<T> {
     text(dir, name)?.parse().ok()
 }
 
@@ -173,11 +157,14 @@ fn reading(dir: &Path, name: &str, what: &str, troubles: &mut Vec<Trouble>) -> O
 type Readings = (Vec<(String, MilliCelsius)>, Vec<(String, u32)>);
 
 /// hwmon devices by their driver's name, and by their own where a driver has several. A channel that is switched off is
-/// left out.
+/// left out, and so are those of disks: to read them is to ask the disk, and they are told with it.
 fn hwmon(root: &Root, troubles: &mut Vec<Trouble>) -> Readings {
     let (mut temperatures, mut fans) = (Vec::new(), Vec::new());
-    let devices: Vec<(String, PathBuf)> =
-        class(root, "hwmon").into_iter().filter_map(|(_, dir)| Some((text(&dir, "name")?, dir))).collect();
+    let devices: Vec<(String, PathBuf)> = class(root, "hwmon")
+        .into_iter()
+        .filter_map(|(_, dir)| Some((text(&dir, "name")?, dir)))
+        .filter(|(driver, _)| !disks::is_of_disk(driver))
+        .collect();
     for (driver, dir) in &devices {
         let has_twin = devices.iter().filter(|(other, _)| other == driver).count() > 1;
         let device = if has_twin { device_of(dir) } else { None };
@@ -215,37 +202,6 @@ fn zones(root: &Root, troubles: &mut Vec<Trouble>) -> Vec<(String, MilliCelsius)
             Some((name, MilliCelsius(value)))
         })
         .collect()
-}
-
-/// Whole disks with hardware behind them: no loop devices, no md, no partitions. Those in bays first.
-/// Bays that have a disk.
-pub fn fitted(root: &Root, board: Option<&Description>) -> u32 {
-    let fitted = disks(root, board).iter().filter(|d| d.bay.is_some()).count();
-    u32::try_from(fitted).unwrap_or(u32::MAX)
-}
-
-fn disks(root: &Root, board: Option<&Description>) -> Vec<Disk> {
-    let bays = board.map(|b| bay::located(&b.bays, &crate::board::io::ports(root))).unwrap_or_default();
-    let is_whole = |(name, dir): &(String, PathBuf)| {
-        // `hidden`: one path of several to the same NVMe disk.
-        bay::is_drive(name) && dir.join("device").exists() && number::<u8>(dir, "hidden") != Some(1)
-    };
-    let disk = |(device, dir): (String, PathBuf)| {
-        let path = fs::canonicalize(&dir).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-        Disk {
-            bay: bay::of_path(&bays, &path),
-            model: text(&dir, "device/model"),
-            // The size file counts 512-byte sectors whatever the disk has (kernel: Documentation/ABI/stable/sysfs-block).
-            size: Bytes(number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512)),
-            rotational: number::<u8>(&dir, "queue/rotational").map(|r| r != 0),
-            device,
-        }
-    };
-    let mut disks: Vec<Disk> =
-        listed(&root.path("/sys/block")).into_iter().filter(is_whole).map(disk).collect();
-    disks.sort_by(|a, b| (a.bay.is_none(), a.bay, &a.device).cmp(&(b.bay.is_none(), b.bay, &b.device)));
-    disks.truncate(DISKS_MAX);
-    disks
 }
 
 fn led(name: String, dir: &Path) -> Led {

@@ -75,14 +75,22 @@ pub enum Origin {
 impl Origin {
     /// `lan`, `direct` or `broker`. What comes from an address that only this network can have is on it.
     pub fn path(self) -> &'static str {
-        let near = match self {
-            Self::Broker => return "broker",
+        match self {
+            Self::Broker => "broker",
+            Self::Address(_) if self.is_near() => "lan",
+            Self::Address(_) => "direct",
+        }
+    }
+
+    /// Whether it is an address that only this network can have.
+    pub fn is_near(self) -> bool {
+        match self {
+            Self::Broker => false,
             Self::Address(IpAddr::V4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
             Self::Address(IpAddr::V6(ip)) => {
                 ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
             }
-        };
-        if near { "lan" } else { "direct" }
+        }
     }
 }
 
@@ -379,19 +387,19 @@ impl Hall {
         };
         match within(HANDSHAKE_MAX, shake).await {
             Some(Ok(Guest::Device(stream))) => self.let_in(stream, from),
-            Some(Ok(Guest::Visitor(tcp))) => self.visit(tcp).await,
+            Some(Ok(Guest::Visitor(tcp))) => self.visit(tcp, from.is_near()).await,
             Some(Err(_)) | None => Greeted::Refused,
         }
     }
 
     /// Somebody who wants to pair.
-    async fn visit(&self, tcp: TcpStream) -> Greeted {
+    async fn visit(&self, tcp: TcpStream, is_near: bool) -> Greeted {
         let others = self.visitors.get();
         if others >= VISITS_MAX {
             return Greeted::Refused;
         }
         self.visitors.set(others + 1);
-        let answered = visit::serve(tcp, &self.visits).await;
+        let answered = visit::serve(tcp, is_near, &self.visits).await;
         self.visitors.set(self.visitors.get().saturating_sub(1));
         if answered { Greeted::Visited } else { Greeted::Refused }
     }
@@ -428,5 +436,32 @@ impl Hall {
             carrier::serve(Rc::clone(&self.executor), stream, device.clone(), Rc::clone(&self.counter));
         open.push(Open { device, from, task: self.executor.spawn(serving) });
         Greeted::LetIn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_this_network_alone_can_have_are_near() {
+        for (address, path) in [
+            ("127.0.0.1", "lan"),
+            ("10.0.0.7", "lan"),
+            ("172.31.255.1", "lan"),
+            ("192.168.1.2", "lan"),
+            ("169.254.3.4", "lan"),
+            ("::1", "lan"),
+            ("fe80::1", "lan"),
+            ("fd12::1", "lan"),
+            ("172.32.0.1", "direct"),
+            ("100.64.0.1", "direct"),
+            ("203.0.113.7", "direct"),
+            ("2001:db8::1", "direct"),
+        ] {
+            let origin = Origin::Address(address.parse().unwrap());
+            assert_eq!((origin.path(), origin.is_near()), (path, path == "lan"), "{address}");
+        }
+        assert_eq!((Origin::Broker.path(), Origin::Broker.is_near()), ("broker", false));
     }
 }

@@ -26,6 +26,8 @@ pub struct Visit {
     pub mailbox: Mailbox,
     /// What would have been published to it.
     pub message: Vec<u8>,
+    /// Whether it came from this network.
+    pub is_near: bool,
     /// Takes one word.
     pub reply: Sender<Told>,
 }
@@ -42,9 +44,13 @@ pub enum Told {
 }
 
 /// Serves one visitor. Whether it was ever answered.
-pub(super) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, visits: &Sender<Visit>) -> bool {
+pub(super) async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    is_near: bool,
+    visits: &Sender<Visit>,
+) -> bool {
     let mut answered = false;
-    let visit = within(VISIT_MAX, converse(&mut stream, visits, &mut answered)).await;
+    let visit = within(VISIT_MAX, converse(&mut stream, is_near, visits, &mut answered)).await;
     if matches!(visit, Some(Ok(false))) {
         smol::Timer::after(MISS).await;
     }
@@ -54,6 +60,7 @@ pub(super) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, visit
 /// Until the visitor has gone or got what it came for; `false` if it was not understood.
 async fn converse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    is_near: bool,
     visits: &Sender<Visit>,
     answered: &mut bool,
 ) -> io::Result<bool> {
@@ -62,7 +69,7 @@ async fn converse(
     let Ok(mailbox) = visit::mailbox(greeting) else { return Ok(false) };
     for _ in 0..MESSAGES_MAX {
         let message = timely(MESSAGE_MAX, receive(stream)).await?;
-        match ask(mailbox.clone(), message, visits).await {
+        match ask(mailbox.clone(), message, is_near, visits).await {
             Told::Answer(answer) => timely(MESSAGE_MAX, send(stream, &answer)).await?,
             Told::Over => return Ok(true),
             Told::Nothing => return Ok(false),
@@ -72,10 +79,10 @@ async fn converse(
     Ok(true)
 }
 
-async fn ask(mailbox: Mailbox, message: Vec<u8>, visits: &Sender<Visit>) -> Told {
+async fn ask(mailbox: Mailbox, message: Vec<u8>, is_near: bool, visits: &Sender<Visit>) -> Told {
     let (reply, told) = smol::channel::bounded(1);
     let asked = async {
-        visits.send(Visit { mailbox, message, reply }).await.ok()?;
+        visits.send(Visit { mailbox, message, is_near, reply }).await.ok()?;
         told.recv().await.ok()
     };
     within(ANSWER_MAX, asked).await.flatten().unwrap_or(Told::Nothing)

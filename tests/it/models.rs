@@ -56,12 +56,12 @@ fn lights(board: &Description) -> String {
 
 fn fans(board: &Description) -> String {
     let fan = |f: &moorline::board::description::Fan| {
-        let rpm = f.rpm.map_or("", |r| word_of(&Rpm::ALL, r));
-        format!(
-            "`{}`{}{rpm}",
-            f.name.first().map_or("?", String::as_str),
-            if rpm.is_empty() { "" } else { " " }
-        )
+        let name = f.name.first().map_or("?", String::as_str);
+        match f.rpm {
+            None => format!("`{name}`"),
+            Some(Rpm::None) => format!("`{name}` without speed"),
+            Some(rpm) => format!("`{name}` {}", word_of(&Rpm::ALL, rpm)),
+        }
     };
     match (board.knows(Part::Fans), board.fan_count) {
         (Known::Present, _) => join(board.fans.iter().map(fan).collect()),

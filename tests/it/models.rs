@@ -7,7 +7,7 @@ use moorline::board::description::{Description, Known, Part, Rpm, word_of};
 
 use super::documents::generated;
 
-/// Models of which no open device tree was found, with what would have to be known.
+/// Models of which no open device tree was found, with what is known of each.
 const GAPS: [(&str, &str); 4] = [
     ("WD My Cloud (gen 1)", "Comcerto 2000, with a kernel that knows no device trees"),
     ("WD My Cloud EX4", "Kirkwood 88F6282"),

@@ -7,7 +7,7 @@ use moorline::board::description::{Description, Known, Part, Rpm, word_of};
 
 use super::documents::generated;
 
-/// Models of which no open device tree was found, with what would have to be known.
+/// Models of which no open device tree was found, with what is known of each.
 const GAPS: [(&str, &str); 4] = [
     ("WD My Cloud (gen 1)", "Comcerto 2000, with a kernel that knows no device trees"),
     ("WD My Cloud EX4", "Kirkwood 88F6282"),
@@ -56,12 +56,12 @@ fn lights(board: &Description) -> String {
 
 fn fans(board: &Description) -> String {
     let fan = |f: &moorline::board::description::Fan| {
-        let rpm = f.rpm.map_or("", |r| word_of(&Rpm::ALL, r));
-        format!(
-            "`{}`{}{rpm}",
-            f.name.first().map_or("?", String::as_str),
-            if rpm.is_empty() { "" } else { " " }
-        )
+        let name = f.name.first().map_or("?", String::as_str);
+        match f.rpm {
+            None => format!("`{name}`"),
+            Some(Rpm::None) => format!("`{name}` without speed"),
+            Some(rpm) => format!("`{name}` {}", word_of(&Rpm::ALL, rpm)),
+        }
     };
     match (board.knows(Part::Fans), board.fan_count) {
         (Known::Present, _) => join(board.fans.iter().map(fan).collect()),

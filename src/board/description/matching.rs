@@ -128,10 +128,10 @@ fn one<'t>(r: &mut Reader<'t>, mut t: Table<'t>) -> Match {
 
 fn memory<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> Option<(u32, u32)> {
     let list = t.integers(r, "memory_mib", 1, MEMORY_MAX_MIB)?;
-    if let [low, high] = list.value.as_slice() {
-        if low <= high {
-            return Some((u32::try_from(*low).ok()?, u32::try_from(*high).ok()?));
-        }
+    if let [low, high] = list.value.as_slice()
+        && low <= high
+    {
+        return Some((u32::try_from(*low).ok()?, u32::try_from(*high).ok()?));
     }
     let help = "write the least and the most: memory_mib = [400, 512]".into();
     r.complain(list.at, "bad-value", "memory_mib is no range".into(), help);

@@ -26,11 +26,10 @@ pub(super) fn state<'t>(r: &mut Reader<'t>, t: &mut Table<'t>) -> State {
     for (at, place) in places.iter().enumerate() {
         is_place(r, place, at == last, &never_mtd);
     }
-    if let Some(first) = places.first().filter(|_| !fs.is_empty()) {
-        if !places.iter().any(|p| p.value.starts_with("dir:") || p.value.starts_with(DISK)) {
-            let help = "leave fs out, or give dir:/PATH or disk:/PATH".into();
-            r.complain(first.at, "impossible", "fs without a directory".into(), help);
-        }
+    let is_directory = |p: &At<String>| p.value.starts_with("dir:") || p.value.starts_with(DISK);
+    if let Some(first) = places.first().filter(|_| !fs.is_empty() && !places.iter().any(is_directory)) {
+        let help = "leave fs out, or give dir:/PATH or disk:/PATH".into();
+        r.complain(first.at, "impossible", "fs without a directory".into(), help);
     }
     State { places: places.into_iter().map(|p| p.value).collect(), fs, never_mtd }
 }

@@ -31,9 +31,15 @@ fn main() {
     let blob = postcard::to_allocvec(&boards).expect("board descriptions are plain data");
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     let out = Path::new(&out);
-    fs::write(out.join("boards.postcard"), blob).expect("OUT_DIR can be written");
+    fs::write(out.join("boards.packed"), pack(&blob)).expect("OUT_DIR can be written");
     let document = fs::read_to_string("docs/openapi.json").expect("docs/openapi.json is part of the package");
-    fs::write(out.join("openapi.json"), compact(&document)).expect("OUT_DIR can be written");
+    fs::write(out.join("openapi.packed"), pack(compact(&document).as_bytes()))
+        .expect("OUT_DIR can be written");
+}
+
+/// For `src/packed.rs`.
+fn pack(bytes: &[u8]) -> Vec<u8> {
+    miniz_oxide::deflate::compress_to_vec(bytes, 10)
 }
 
 /// JSON without the blanks between its tokens: the document is for people here and for programs in the binary.

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod hardware;
 pub mod health;
 pub mod identity;
+pub mod packed;
 pub mod pairing;
 pub mod portmap;
 pub mod random;

@@ -9,14 +9,15 @@ use crate::control::http::Response;
 use crate::control::io::{Call, Reply};
 use crate::control::route::{Ask, Execution, Personal, Raw, Refused, Scope, allowed, understand};
 use crate::control::{metrics, qr};
+use crate::packed::unpack;
 use crate::pairing::code::Code as PairingCode;
 use crate::pairing::plan::{self, Issued, Planned, Refusal};
 use crate::pairing::record::{CloudSettings, Device, DeviceId, DeviceState, Reach, UserName};
 use crate::remote::io::carrier;
 use crate::sys::keyfile;
 
-/// docs/openapi.json, without its blanks.
-const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
+/// docs/openapi.json, without its blanks, packed.
+const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.packed"));
 
 type Answer = Result<Response, Refused>;
 
@@ -80,7 +81,7 @@ impl Agent {
 
     fn answer(&mut self, ask: Ask) -> Answer {
         match ask {
-            Ask::OpenApi => Ok(Response::text("application/json", OPENAPI)),
+            Ask::OpenApi => Ok(Response::text("application/json", unpack(OPENAPI))),
             Ask::Status => Ok(Response::json(&self.fresh_status())),
             Ask::Users(personal) => Ok(Response::json(&self.users(personal))),
             Ask::PutUser(name, email) => self.put_user(&name, email.as_deref()),

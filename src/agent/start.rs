@@ -123,9 +123,7 @@ impl Agent {
         let mcu = board.as_ref().and_then(|b| super::lights::mcu(b, &root));
         let keypad = board.as_ref().map(|b| Keypad::new(&b.buttons)).unwrap_or_default();
         let server = Server::bind(&config.socket, gid(&config.group))?;
-        let own = nix::unistd::geteuid().as_raw();
-        let administrators = Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)));
-        let calls = server.serve(executor, administrators, config.max_connections, Times::USUAL);
+        let calls = server.serve(executor, administrators(&config), config.max_connections, Times::USUAL);
         Ok(Self {
             arrays: arrays(&root, board.as_ref()),
             disks: super::disks::Disks::default(),
@@ -166,6 +164,11 @@ impl Agent {
             calls: Box::pin(calls),
         })
     }
+}
+
+fn administrators(config: &Config) -> Administrators {
+    let own = nix::unistd::geteuid().as_raw();
+    Administrators::new(own, config.admins.iter().filter_map(|a| uid(a)))
 }
 
 /// The arrays as they are now, each beside what the box is made for.

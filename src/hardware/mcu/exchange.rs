@@ -261,10 +261,11 @@ impl Exchange {
         if self.next_reading <= now {
             self.begin_reading(now);
         }
-        if self.line == Line::Idle && self.may_speak(now) {
-            if let Some(command) = self.next() {
-                self.line = Line::Sending { command, tries: 1, sent: 0 };
-            }
+        if self.line == Line::Idle
+            && self.may_speak(now)
+            && let Some(command) = self.next()
+        {
+            self.line = Line::Sending { command, tries: 1, sent: 0 };
         }
     }
 

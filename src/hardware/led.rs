@@ -53,6 +53,8 @@ pub enum NoLight {
 pub struct Panel {
     lights: Vec<Light>,
     bays: Vec<u8>,
+    /// Each bay of the box has a fault light.
+    all_bays: bool,
     one_lamp: bool,
     /// The microcontroller's lamp is the agent's; what it shows by the agent's will.
     lamp: Option<Option<Lamp>>,
@@ -78,8 +80,10 @@ impl Panel {
         }
         let mut of_box = board.fault_led.iter().chain(&board.status_led);
         let gives_lamp = board.mcu.as_ref().is_some_and(|m| m.gives(McuPart::Lamp));
+        let lit = lights.iter().filter(|l| matches!(l.place, Place::Bay(_))).count();
         Self {
             lights,
+            all_bays: board.bay_count.is_some_and(|bays| usize::from(bays) == lit),
             bays: board.bays.iter().take(BAYS_MAX).map(|b| b.number).collect(),
             one_lamp: board.one_lamp,
             lamp: (gives_lamp && of_box.any(|n| n == MCU_LAMP && !board.is_kernels(n))).then_some(None),
@@ -97,6 +101,7 @@ impl Panel {
             status: self.has(Place::Status),
             one_lamp: self.one_lamp && self.has(Place::Box),
             bay_fault: matches!(place, Place::BayOk(n) if self.has(Place::Bay(n))),
+            all_bays: self.all_bays,
         }
     }
 

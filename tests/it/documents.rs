@@ -256,7 +256,7 @@ fn the_table_of_lights_is_what_the_code_does() {
     }
     text += "\n## What is shown\n\nOne condition at a time, the most urgent first: a light shows the first that concerns it.\n\n\
              | | status light | fault light | light of the bay | both in one lamp: status, fault | microcontroller's lamp |\n|---|---|---|---|---|---|\n";
-    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true };
+    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true, all_bays: true };
     let one = Means { one_lamp: true, ..two };
     for (what, now) in conditions() {
         let [status, fault, bay] =
@@ -271,7 +271,7 @@ fn the_table_of_lights_is_what_the_code_does() {
 #[test]
 fn the_table_of_lights_is_in_the_order_of_urgency() {
     use policy::{Means, Place, Show, lamp, shows};
-    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true };
+    let two = Means { fault: true, status: true, one_lamp: false, bay_fault: true, all_bays: true };
     let all = conditions();
     for (n, (first, a)) in all.iter().enumerate() {
         for (second, b) in &all[n + 1..] {

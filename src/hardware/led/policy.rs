@@ -162,6 +162,9 @@ pub struct Means {
     pub one_lamp: bool,
     /// The bay in question has a fault light.
     pub bay_fault: bool,
+    /// Each bay of the box has a fault light, so that all of them together can stand in for one of the box. Where only some have,
+    /// they would point at disks that are well.
+    pub all_bays: bool,
 }
 
 impl Conditions {
@@ -201,7 +204,7 @@ impl Conditions {
 
 /// What the light at `place` shows on a box with these means.
 pub fn shows(place: Place, conditions: &Conditions, means: Means) -> Show {
-    let Means { fault, status, one_lamp, bay_fault } = means;
+    let Means { fault, status, one_lamp, bay_fault, all_bays } = means;
     let looked_for = conditions.is_box_looked_for();
     match place {
         // Of one lamp the status light's colour helps to find the box: red would tell of a fault.
@@ -231,7 +234,7 @@ pub fn shows(place: Place, conditions: &Conditions, means: Means) -> Show {
             Some((_, Bay::Lost)) => Show::On,
             Some((_, Bay::Rebuilding)) => Show::Flash,
             // Without a light of the box, what no bay is to blame for is on all of them.
-            None if !fault && conditions.arrays.bays.is_empty() => conditions.fault(),
+            None if !fault && all_bays && conditions.arrays.bays.is_empty() => conditions.fault(),
             None => Show::AsFound,
         },
         // Beside a fault light it may be a colour of the same lamp; it is out while that one says something.

@@ -75,7 +75,7 @@ fn all() -> Vec<Conditions> {
     found
 }
 
-const TWO: Means = Means { fault: true, status: true, one_lamp: false, bay_fault: true };
+const TWO: Means = Means { fault: true, status: true, one_lamp: false, bay_fault: true, all_bays: true };
 const ONE_LAMP: Means = Means { one_lamp: true, ..TWO };
 
 /// Each condition by itself: fault, status, bay 1, lamp.
@@ -134,6 +134,16 @@ fn the_more_urgent_has_the_fault_light() {
         (Show::Flash, Lamp::Orange),
     ];
     assert_eq!(seen, expect);
+}
+
+#[test]
+fn bays_stand_in_for_the_box_only_together() {
+    let bare = Means { fault: false, ..TWO };
+    let general = degraded(&[]);
+    assert_eq!(shows(Place::Bay(1), &general, bare), Show::On);
+    let some = Means { all_bays: false, ..bare };
+    assert_eq!(shows(Place::Bay(1), &general, some), Show::AsFound, "the disk may be in another bay");
+    assert_eq!(shows(Place::Bay(1), &degraded(&[(1, Bay::Lost)]), some), Show::On, "its own it shows");
 }
 
 #[test]

@@ -27,7 +27,8 @@ while nothing changes, and never to flash.
 
 `moorline hardware identify` blinks every light of the agent's for 30 seconds, `moorline hardware identify 2` that of bay 2; `--for` takes up to ten minutes, `--stop` ends it.
 
-A code is shown for ten minutes, not for the two days that it can be used. What has no light of the box (`fault`) but lights of the bays shows on all of those what no bay is to blame for.
+A code is shown for ten minutes, not for the two days that it can be used. A box without a light of its own (`fault`) but with one for each of its bays shows on all of those
+what no bay is to blame for; where only some bays have one, they would point at disks that are well.
 
 The power lamp behind a microcontroller cannot be read. The agent leaves it steady blue at its end. It has fewer patterns and more colours; blinking orange is for what somebody asked for
 just now.

@@ -5,13 +5,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from house import TOP, Failed, House, descriptors, free_port, status
+from house import TOP, Failed, House, descriptors, free_port, status, tried
 
 MIB = 1 << 20
 FILES = 16
@@ -225,15 +224,8 @@ def main():
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--client", choices=["davfs", "rclone"])
     words = parser.parse_args()
-    house, kept = House(TOP / f"target/lab-webdav-{words.path}", {"dav": free_port()}), True
-    try:
-        trial(house, words)
-        kept = False
-    except (Failed, OSError, subprocess.SubprocessError) as why:
-        print(f"FAIL {words.path}: {why}; the logs are in {house.where.relative_to(TOP)}", flush=True)
-        sys.exit(1)
-    finally:
-        house.close(keep=kept)
+    house = House(TOP / f"target/lab-webdav-{words.path}", {"dav": free_port()})
+    tried(house, lambda: trial(house, words), words.path)
 
 
 if __name__ == "__main__":

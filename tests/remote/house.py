@@ -187,3 +187,16 @@ map_port = false
         self.stop_all()
         if not keep:
             shutil.rmtree(self.where, ignore_errors=True)
+
+
+def tried(house, trial, name):
+    """Carries out a lab's trial. What went wrong is told in one line, and its logs are kept."""
+    kept = True
+    try:
+        trial()
+        kept = False
+    except (Failed, OSError, subprocess.SubprocessError) as why:
+        print(f"FAIL {name}: {why}; the logs are in {house.where.relative_to(TOP)}", flush=True)
+        sys.exit(1)
+    finally:
+        house.close(keep=kept)

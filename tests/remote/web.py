@@ -4,12 +4,11 @@ import argparse
 import hashlib
 import random
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-from house import TOP, Failed, House, free_port
+from house import TOP, Failed, House, free_port, tried
 from namespaces import die_with_parent
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -262,15 +261,8 @@ def main():
     parser.add_argument("--path", action="append", choices=["lan", "broker"])
     parser.add_argument("--long", action="store_true")
     words = parser.parse_args()
-    house, kept = House(TOP / "target/lab-web", {"files": free_port(), "talk": free_port(), "sums": free_port()}), True
-    try:
-        trial(house, words)
-        kept = False
-    except (Failed, OSError, subprocess.SubprocessError) as why:
-        print(f"FAIL {why}; the logs are in {house.where.relative_to(TOP)}", flush=True)
-        sys.exit(1)
-    finally:
-        house.close(keep=kept)
+    house = House(TOP / "target/lab-web", {"files": free_port(), "talk": free_port(), "sums": free_port()})
+    tried(house, lambda: trial(house, words), "web")
 
 
 if __name__ == "__main__":

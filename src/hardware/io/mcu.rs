@@ -16,8 +16,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use rustix::termios::{self, ControlModes, OptionalActions, QueueSelector};
+use nix::sys::termios::{
+    BaudRate, ControlFlags, FlushArg, SetArg, cfmakeraw, cfsetspeed, tcflush, tcgetattr, tcsetattr,
+};
+use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
 
 use crate::hardware::mcu::exchange::{Exchange, Parts, Timing, Told};
 use crate::hardware::mcu::frame::Command;
@@ -26,7 +30,7 @@ use crate::sys::clock::mono;
 use crate::sys::root::Root;
 
 /// Bits a second.
-const BAUD: u32 = 19_200;
+const BAUD: BaudRate = BaudRate::B19200;
 /// From a port that could not be opened, or failed, to the next attempt.
 const REOPEN: Duration = Duration::from_secs(120);
 /// Bytes that are taken at a time.
@@ -213,7 +217,7 @@ impl Drop for Mcu {
     fn drop(&mut self) {
         if let Port::Open { file, .. } = &self.port {
             // Others that have it open keep the mark alive, and would keep out who comes next.
-            let _ = termios::ioctl_tiocnxcl(file);
+            let _ = ioctl_tiocnxcl(file);
         }
     }
 }
@@ -255,21 +259,23 @@ fn open(root: &Root, tty: &str) -> Result<Port, Trouble> {
     // Two handles of one opening: the lock is its, not the handle's.
     let lock = Flock::lock(file.try_clone().map_err(failed)?, FlockArg::LockExclusiveNonblock);
     let _lock = lock.map_err(|(_, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => Trouble::Taken("another program has locked it (flock)"),
+        Errno::EWOULDBLOCK => Trouble::Taken("another program has locked it (flock)"),
         other => failed(other.into()),
     })?;
     set(&file).map_err(|errno| failed(errno.into()))?;
     Ok(Port::Open { file: Async::new_nonblocking(file).map_err(failed)?, _lock })
 }
 
-/// 19200 8N1, raw, without handshake lines; ours alone; nothing old in it.
-fn set(file: &File) -> rustix::io::Result<()> {
-    let mut line = termios::tcgetattr(file)?;
-    line.make_raw();
-    line.control_modes.remove(ControlModes::CSTOPB | ControlModes::CRTSCTS);
-    line.control_modes.insert(ControlModes::CLOCAL | ControlModes::CREAD);
-    line.set_speed(BAUD)?;
-    termios::tcsetattr(file, OptionalActions::Now, &line)?;
-    termios::ioctl_tiocexcl(file)?;
-    termios::tcflush(file, QueueSelector::IOFlush)
+/// 19200 8N1, raw, without handshake lines; ours alone; nothing old in it. By the old calls of the C library, which every kernel and
+/// qemu-user have; only TIOCEXCL is not among them.
+fn set(file: &File) -> nix::Result<()> {
+    let mut line = tcgetattr(file)?;
+    cfmakeraw(&mut line);
+    line.control_flags.remove(ControlFlags::CSTOPB | ControlFlags::CRTSCTS);
+    line.control_flags.insert(ControlFlags::CLOCAL | ControlFlags::CREAD);
+    cfsetspeed(&mut line, BAUD)?;
+    tcsetattr(file, SetArg::TCSANOW, &line)?;
+    ioctl_tiocexcl(file).map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    tcflush(file, FlushArg::TCIFLUSH)?;
+    tcflush(file, FlushArg::TCOFLUSH)
 }

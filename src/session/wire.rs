@@ -221,7 +221,7 @@ fn decode(level: Level, first: u8, body: &[u8]) -> Result<Inbound, Violation> {
     }
     match (first >> 4, first & 0x0f) {
         (2, 0) => connack(body),
-        (3, flags) => message(flags, body),
+        (3, flags) => message(level, flags, body),
         (4, 0) => puback(body),
         (9, 0) => suback(body),
         (11, 0) => {
@@ -276,20 +276,27 @@ fn connack(body: &[u8]) -> Result<Inbound, Violation> {
     Ok(Inbound::Welcome(welcome))
 }
 
-fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
+/// A message, in either version of the protocol.
+pub(super) fn message(level: Level, flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
     if flags & 0b0110 > 0b0010 {
         return Err(Violation("a message at a QoS that was not agreed"));
     }
-    // Nearly always without properties; those that there are, the crate judges.
-    if let Some((topic, id, [0, payload @ ..])) = head(flags, body) {
-        return taken(topic, payload, id);
+    let malformed = Violation("a malformed PUBLISH");
+    match (level, head(flags, body)) {
+        // Nearly always without properties; those that there are, the crate judges.
+        (Level::V311, Some((topic, id, payload))) | (Level::V5, Some((topic, id, [0, payload @ ..]))) => {
+            taken(topic, payload, id)
+        }
+        (Level::V311, None) => Err(malformed),
+        (Level::V5, _) => {
+            let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| malformed)?;
+            taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id())
+        }
     }
-    let (packet, _) = Publish::parse(flags, Arc::from(body)).map_err(|_| Violation("a malformed PUBLISH"))?;
-    taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id())
 }
 
 /// Topic, packet id and the rest of a PUBLISH (3.3.2): in MQTT 5 properties and payload, in 3.1.1 the payload.
-pub(super) fn head(flags: u8, body: &[u8]) -> Option<(&str, Option<u16>, &[u8])> {
+fn head(flags: u8, body: &[u8]) -> Option<(&str, Option<u16>, &[u8])> {
     let (length, rest) = body.split_first_chunk()?;
     let (topic, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let topic = core::str::from_utf8(topic).ok()?;
@@ -491,7 +498,7 @@ mod tests {
             });
             // What the crate refuses for its topic or its id is on no topic of ours.
             if crates.is_some() {
-                prop_assert_eq!(message(flags, &body).ok(), crates);
+                prop_assert_eq!(message(Level::V5, flags, &body).ok(), crates);
             }
         }
 

@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::packet::{Qos, SubEntry, SubOpts};
 
 use super::packet::{Filters, Inbound, Level, Outbound, Welcome, Will};
 use super::topics::Topic;
-use super::wire::{Encoded, Login, NOT_ALLOWED, Unencodable, Violation, head, publish, taken};
+use super::wire::{Encoded, Login, NOT_ALLOWED, Unencodable, Violation, message, publish};
 
 /// The MQTT 5 reason code for a return code of CONNACK (3.1.1, 3.2.2.3).
 pub const fn refusal(code: u8) -> u8 {
@@ -81,7 +81,7 @@ pub fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
             [_, code, ..] if *code >= 0x80 => Ok(Inbound::Rejected(*code)),
             _ => Err(Violation("a malformed CONNACK")),
         },
-        (3, flags) => message(flags, body),
+        (3, flags) => message(Level::V311, flags, body),
         (4, 0) => two_bytes(body).map(|id| Inbound::Puback { id, reason: 0 }),
         (9, 0) => {
             let (packet, _) = Suback::parse(body).map_err(|_| Violation("a malformed SUBACK"))?;
@@ -92,14 +92,6 @@ pub fn decode(first: u8, body: &[u8]) -> Result<Inbound, Violation> {
         (13, 0) if body.is_empty() => Ok(Inbound::Pong),
         _ => Err(NOT_ALLOWED),
     }
-}
-
-fn message(flags: u8, body: &[u8]) -> Result<Inbound, Violation> {
-    if flags & 0b0110 > 0b0010 {
-        return Err(Violation("a message at a QoS that was not agreed"));
-    }
-    let (topic, id, payload) = head(flags, body).ok_or(Violation("a malformed PUBLISH"))?;
-    taken(topic, payload, id)
 }
 
 fn two_bytes(body: &[u8]) -> Result<u16, Violation> {
@@ -116,7 +108,7 @@ mod tests {
     use mqtt_protocol_core::mqtt::packet::v3_1_1::Publish;
 
     use super::*;
-    use crate::session::wire::{Framer, encode as encode_any};
+    use crate::session::wire::{Framer, encode as encode_any, taken};
     use proptest::prelude::*;
 
     fn all(bytes: &[u8]) -> Result<Vec<Inbound>, Violation> {
@@ -208,7 +200,7 @@ mod tests {
                 taken(packet.topic_name(), packet.payload().as_slice(), packet.packet_id()).ok()
             });
             if crates.is_some() {
-                prop_assert_eq!(message(flags, &body).ok(), crates);
+                prop_assert_eq!(message(Level::V311, flags, &body).ok(), crates);
             }
         }
 

@@ -31,17 +31,13 @@ use crate::session::cause::Cause;
 use crate::session::io::gather::{Reads, Writes};
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::{timely, within};
-use crate::sys::tcp;
-use nix::sys::socket::{setsockopt, sockopt};
+use crate::sys::tcp::{self, Patience};
 
 /// For TCP to open.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Unacknowledged data older than this ends a connection (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
-const USER_TIMEOUT_MS: u32 = 15_000;
-/// After so many seconds without a word TCP asks whether the NAS is still there, and again every [`ASK_EVERY_S`] (tcp(7)). As often
-/// as by the broker's way; what is silent on a dead path is then told so within 25 s, and not only when it speaks.
-const ASK_AFTER_S: u32 = 20;
-const ASK_EVERY_S: u32 = 5;
+/// With the NAS: on a network that this device has left, nothing else ends a connection. It is asked as often as by the broker's way;
+/// what is silent on a dead path is then told so within 25 s, and not only when it speaks.
+const PATIENCE: Patience = Patience { unacknowledged_ms: 15_000, ask_after_s: 20, ask_every_s: 5 };
 /// For the handshake, and for the NAS to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
@@ -116,12 +112,7 @@ pub struct Channel {
 pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<(Channel, Driver), Unreached> {
     let tcp = timely(CONNECT_MAX, TcpStream::connect(address)).await;
     let tcp = tcp.map_err(|error| Unreached::Nobody(address, error))?;
-    let _ = tcp.set_nodelay(true);
-    // On a network that this device has left, nothing else ends it.
-    let _ = setsockopt(&tcp, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-    let _ = setsockopt(&tcp, sockopt::TcpKeepIdle, &ASK_AFTER_S);
-    let _ = setsockopt(&tcp, sockopt::TcpKeepInterval, &ASK_EVERY_S);
-    let _ = setsockopt(&tcp, sockopt::KeepAlive, &true);
+    tcp::prepare(&tcp, PATIENCE);
     let opened = shake(Box::new(Reads::new(tcp.clone())), &address.to_string(), tls).await;
     tcp::suit_line(&tcp);
     opened

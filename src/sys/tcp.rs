@@ -26,6 +26,27 @@ pub fn packets(socket: &impl AsFd) -> Option<(u32, u32)> {
     Some((*info.get(SEGS_OUT)?, *info.get(TOTAL_RETRANS)?))
 }
 
+/// How soon a connection that leads nowhere any more is given up: tcp(7). Without it one on which nothing is said stays for hours.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Sent data that is not acknowledged for this long ends it (TCP_USER_TIMEOUT), in milliseconds.
+    pub unacknowledged_ms: u32,
+    /// After so many seconds without a word the other end is asked whether it is there (TCP_KEEPIDLE), …
+    pub ask_after_s: u32,
+    /// … and again every so many (TCP_KEEPINTVL).
+    pub ask_every_s: u32,
+}
+
+/// For a connection between device and NAS: nothing waits for more, and a dead path is noticed. All of it only makes it better; a kernel
+/// without it still works.
+pub fn prepare(socket: &impl AsFd, patience: Patience) {
+    let _ = setsockopt(socket, sockopt::TcpNoDelay, &true);
+    let _ = setsockopt(socket, sockopt::TcpUserTimeout, &patience.unacknowledged_ms);
+    let _ = setsockopt(socket, sockopt::TcpKeepIdle, &patience.ask_after_s);
+    let _ = setsockopt(socket, sockopt::TcpKeepInterval, &patience.ask_every_s);
+    let _ = setsockopt(socket, sockopt::KeepAlive, &true);
+}
+
 /// For a connection that is open and has said something: on a long line it takes a congestion control that suits it, where the kernel has
 /// that. Whether it has is of no interest.
 pub fn suit_line(socket: &impl AsFd) {

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
-use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
 use smol::channel::{Receiver, Sender};
 use smol::net::{TcpListener, TcpStream};
@@ -32,7 +31,7 @@ use crate::remote::visit::is_visit;
 use crate::session::io::gather::Reads;
 use crate::session::io::stream::Duplex;
 use crate::sys::clock::within;
-use crate::sys::tcp;
+use crate::sys::tcp::{self, Patience};
 
 /// Carriers at once, of all devices.
 pub const CARRIERS_MAX: usize = 12;
@@ -56,12 +55,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const CALLS_MAX: usize = 8;
 /// How long the carriers of a device that leaves are kept, so that it hears that it has left.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
-/// Unacknowledged data older than this ends a carrier (TCP_USER_TIMEOUT, tcp(7)), in milliseconds.
-const USER_TIMEOUT_MS: u32 = 60_000;
-/// After so many seconds without a word TCP asks whether the device is still there, and again every [`ASK_EVERY_S`] (tcp(7)). One that
-/// has left its network with a silent stream open would keep its carrier for two hours otherwise; so it goes with the time above.
-const ASK_AFTER_S: u32 = 40;
-const ASK_EVERY_S: u32 = 10;
+/// With a device. One that has left its network with a silent stream open would keep its carrier for two hours otherwise.
+const PATIENCE: Patience = Patience { unacknowledged_ms: 60_000, ask_after_s: 40, ask_every_s: 10 };
 
 /// The way by which a carrier came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,12 +340,7 @@ impl Hall {
             hall.greeting.take(from);
             let (greeter, free) = (Rc::clone(&hall), free.clone());
             let greet = async move {
-                // All of it only makes it better; a kernel without them still works.
-                let _ = stream.set_nodelay(true);
-                let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS);
-                let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &ASK_AFTER_S);
-                let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &ASK_EVERY_S);
-                let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
+                tcp::prepare(&stream, PATIENCE);
                 let greeted = greeter.receive(stream, Origin::Address(from)).await;
                 greeter.count(greeted);
                 greeter.greeting.leave(&from);

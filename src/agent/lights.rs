@@ -95,8 +95,9 @@ impl Agent {
         let now = self.now().mono;
         let identify = self.showing.identify.filter(|(_, until)| now < *until);
         self.showing.identify = identify;
-        let is_pending = self.device_counts().pending > 0;
-        self.showing.pairing_until = self.showing.pairing_until.filter(|until| now < *until && is_pending);
+        // Asked in every turn of the loop: the devices are counted only while there is a code to show.
+        let shown = self.showing.pairing_until.filter(|until| now < *until);
+        self.showing.pairing_until = shown.filter(|_| self.device_counts().pending > 0);
         Conditions {
             identify: identify.map(|(target, _)| target),
             arrays: self.array_conditions(),
@@ -117,7 +118,7 @@ impl Agent {
             for member in &array.members {
                 let bay = if member.is_faulty() || member.gone {
                     Bay::Lost
-                } else if is_rebuilding && member.state.split(',').any(|w| w.trim() == "spare") {
+                } else if is_rebuilding && member.says("spare") {
                     Bay::Rebuilding
                 } else {
                     continue;

@@ -1,5 +1,6 @@
 //! From the command line and the configuration to an agent that is ready to run, or the reason why not.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -20,9 +21,8 @@ use crate::config::io::{ConfigError, load};
 use crate::config::{Account, Config};
 use crate::control::access::Administrators;
 use crate::control::io::{BindError, Server, Times};
-use crate::hardware::bay;
 use crate::hardware::button::Keypad;
-use crate::hardware::io::disks::fitted;
+use crate::hardware::io::disks::{fitted, locate};
 use crate::hardware::io::leds::Lights;
 use crate::hardware::led::Panel;
 use crate::health::finding::Code;
@@ -116,7 +116,7 @@ impl Agent {
         let watchdog = Watchdog::new(config.backoff_max, started);
         let mut tracker = Tracker::default();
         tell_files(&catalogue, &mut tracker, started);
-        let board = told_board(recognised, &mut tracker, started).map(|board| located(board, &root));
+        let board = told_board(&root, recognised, &mut tracker, started);
         let run = config.socket.parent().map(std::path::Path::to_path_buf).unwrap_or_default();
         let lights = Lights::new(root.clone(), &run);
         let panel = board.as_ref().map(|b| Panel::new(b, &lights.names())).unwrap_or_default();
@@ -173,7 +173,9 @@ fn administrators(config: &Config) -> Administrators {
 
 /// The arrays as they are now, each beside what the box is made for.
 pub(super) fn arrays(root: &Root, board: Option<&board::description::Description>) -> Vec<Array> {
-    let in_bays = || fitted(root, board);
+    // Of all arrays of one look, and only if one asks.
+    let counted = OnceCell::new();
+    let in_bays = || *counted.get_or_init(|| fitted(root, board));
     array::io::read_all(root, |texts| made_for::expectation(board, texts, in_bays))
 }
 
@@ -210,15 +212,6 @@ fn board(catalogue: &Catalogue, root: &Root, config: &Config) -> Board {
     select::select(&catalogue.boards, &board::io::facts(root), config.board.as_deref())
 }
 
-/// The description with the paths that this boot gave to bays which are told by a controller's port.
-pub(super) fn located(
-    board: board::description::Description,
-    root: &Root,
-) -> board::description::Description {
-    let bays = bay::located(&board.bays, &board::io::ports(root));
-    board::description::Description { bays, ..board }
-}
-
 /// A box without a clock of its own starts with any time: that is not to be believed, whatever else the configuration says.
 fn trust(wanted: Trust, board: Option<&board::description::Description>) -> Trust {
     match board.map(|b| b.knows(Part::Rtc)) {
@@ -239,10 +232,18 @@ fn tell_files(catalogue: &Catalogue, tracker: &mut Tracker, now: Mono) {
     }
 }
 
-/// The board, or the finding that says why it is not known.
-fn told_board(board: Board, tracker: &mut Tracker, now: Mono) -> Option<board::description::Description> {
+/// The board with its bays where they are now, or the finding that says why it is not known.
+fn told_board(
+    root: &Root,
+    board: Board,
+    tracker: &mut Tracker,
+    now: Mono,
+) -> Option<board::description::Description> {
     match board {
-        Ok(board) => Some(board),
+        Ok(mut board) => {
+            locate(root, &mut board);
+            Some(board)
+        }
         Err(error) => {
             let code = match error {
                 select::NoBoard::Unknown { .. } | select::NoBoard::NotThere(_) => Code::BoardUnknown,

@@ -5,9 +5,8 @@ use serde::Serialize;
 use super::{Agent, views};
 use crate::array::event::{self, Happened};
 use crate::array::state::{Array, State};
-use crate::board::description::{Bay, Slot};
 use crate::clock::Confidence;
-use crate::hardware::bay;
+use crate::hardware::io::disks::locate;
 use crate::health::finding::Code;
 use crate::sys::clock;
 
@@ -84,9 +83,8 @@ impl Agent {
 
     /// Bays that are told by a controller's port, while there are some whose controller was not there yet.
     fn locate_bays(&mut self) {
-        let is_open = |b: &Bay| matches!(b.slot, Slot::Port { .. });
-        if let Some(board) = self.board.as_mut().filter(|b| b.bays.iter().any(is_open)) {
-            board.bays = bay::located(&board.bays, &crate::board::io::ports(&self.root));
+        if let Some(board) = &mut self.board {
+            locate(&self.root, board);
         }
     }
 

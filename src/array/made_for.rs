@@ -2,8 +2,8 @@
 
 use super::state::Expectation;
 use super::sysfs::{MemberTexts, Texts};
-use crate::board::description::Description;
 use crate::board::description::array::{Degraded, MdRole};
+use crate::board::description::{Description, word_of};
 
 /// What is to be expected of an array. `fitted`: how many of the box's bays have a disk; asked only where the board's description
 /// depends on it.
@@ -20,11 +20,7 @@ pub fn expectation(board: Option<&Description>, texts: &Texts, fitted: impl FnOn
     };
     // Nothing in a box with one bay can have a second disk.
     let single = board.is_single_disk().then_some(1);
-    Expectation { disks: single.or(disks), spares: 0, role: made.map(|a| role(a.role)) }
-}
-
-fn role(role: MdRole) -> &'static str {
-    MdRole::ALL.iter().find(|(_, of)| *of == role).map_or("", |(word, _)| word)
+    Expectation { disks: single.or(disks), spares: 0, role: made.map(|a| word_of(&MdRole::ALL, a.role)) }
 }
 
 /// The partition that all members are, 0 for whole disks; `None` where they differ or one's path is not known.

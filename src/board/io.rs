@@ -2,17 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::builtin;
 use super::catalogue::{Catalogue, FILE_MAX, FILES_MAX};
 use super::select::Facts;
-use crate::sys::root::{Root, read_small};
+use crate::sys::root::{Root, listed, read_small};
 
 /// Entries of `compatible` that are looked at; real lists have two to four.
 const COMPATIBLE_MAX: usize = 16;
 /// Entries of one class directory that are looked at.
 const ENTRIES_MAX: usize = 128;
+/// The class of the ATA ports.
+const ATA_PORTS: &str = "/sys/class/ata_port";
 /// Where board files can be put beside those in the binary.
 const FILES: &str = "/etc/moorline/boards";
 
@@ -32,7 +34,7 @@ pub fn facts(root: &Root) -> Facts {
         hardware: hardware(&text("/proc/cpuinfo")),
         memory_mib: memory_mib(&text("/proc/meminfo")),
         mtd: partitions(root),
-        sata_ports: entries(&root.path("/sys/class/ata_port")).len(),
+        sata_ports: listed(&root.path(ATA_PORTS), ENTRIES_MAX).len(),
     }
 }
 
@@ -45,44 +47,34 @@ fn memory_mib(meminfo: &str) -> Option<u32> {
 
 /// Names of the MTD partitions. Each is there a second time, as `mtd0ro`.
 fn partitions(root: &Root) -> Vec<String> {
-    let dir = root.path("/sys/class/mtd");
-    let names = entries(&dir).into_iter().filter(|name| !name.ends_with("ro"));
-    names.filter_map(|name| read_small(&dir.join(name).join("name")).ok()).collect()
+    let all = listed(&root.path("/sys/class/mtd"), ENTRIES_MAX);
+    let partitions = all.into_iter().filter(|(name, _)| !name.ends_with("ro"));
+    partitions.filter_map(|(_, dir)| read_small(&dir.join("name")).ok()).collect()
 }
 
 /// Device paths of the ATA ports, each with `/ataN` at its end.
 pub fn ports(root: &Root) -> Vec<String> {
-    let dir = root.path("/sys/class/ata_port");
     // The class has links to devices/…/ata1/ata_port/ata1.
-    let port = |name: String| {
-        let path = fs::canonicalize(dir.join(name)).ok()?;
+    let port = |(_, link): (String, PathBuf)| {
+        let path = fs::canonicalize(link).ok()?;
         Some(path.parent()?.parent()?.to_string_lossy().into_owned())
     };
-    entries(&dir).into_iter().filter_map(port).collect()
-}
-
-/// Names in a directory, sorted; none if it is not there.
-fn entries(dir: &Path) -> Vec<String> {
-    let Ok(found) = fs::read_dir(dir) else { return Vec::new() };
-    let names = found.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.take(ENTRIES_MAX).collect();
-    names.sort();
-    names
+    listed(&root.path(ATA_PORTS), ENTRIES_MAX).into_iter().filter_map(port).collect()
 }
 
 /// The descriptions in the binary and those in /etc/moorline/boards.
 pub fn catalogue(root: &Root) -> Catalogue {
-    let dir = root.path(FILES);
-    let names = entries(&dir).into_iter().filter(|name| name.ends_with(".toml"));
-    let read = |(at, name): (usize, String)| {
+    let all = listed(&root.path(FILES), ENTRIES_MAX);
+    let files = all.into_iter().filter(|(name, _)| name.ends_with(".toml"));
+    let read = |(at, (name, path)): (usize, (String, PathBuf))| {
         let text = if at < FILES_MAX {
-            board_file(&dir.join(&name))
+            board_file(&path)
         } else {
             Err(format!("is one too many: {FILES_MAX} are looked at"))
         };
         (name, text)
     };
-    Catalogue::new(builtin::all(), names.enumerate().map(read).collect())
+    Catalogue::new(builtin::all(), files.enumerate().map(read).collect())
 }
 
 /// The text of a board file, or why there is none.

@@ -2,7 +2,7 @@
 //!
 //! With `--root DIR` a whole NAS is simulated from a directory: `/sys`, `/proc`, `/dev` and `/etc` are looked up below it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,16 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     text.truncate(text.trim_end().len());
     Ok(text)
+}
+
+/// Names and paths in a directory, sorted; none if it is not there. No more than the first `most` that the system tells are looked at.
+pub fn listed(dir: &Path, most: usize) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let named =
+        entries.filter_map(Result::ok).map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
+    let mut found: Vec<(String, PathBuf)> = named.take(most).collect();
+    found.sort();
+    found
 }
 
 #[cfg(test)]

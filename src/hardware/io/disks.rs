@@ -1,6 +1,7 @@
 //! The disks as sysfs shows them, and their thermometers, which cost a command each and are read on a thread of their own. A shell. No
 //! device node is opened.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -9,8 +10,8 @@ use std::task::{Context, Poll};
 use smol::channel::Receiver;
 use smol::stream::Stream as _;
 
-use super::sysfs::{class, listed, number, text};
-use crate::board::description::Description;
+use super::sysfs::{blocks, class, number, text};
+use crate::board::description::{Bay, Description, Slot};
 use crate::hardware::bay;
 use crate::hardware::disk::{Look, Wear, counter, requests};
 use crate::sys::root::{Root, read_small};
@@ -46,16 +47,44 @@ pub struct Disk {
     pub thermometer: Option<PathBuf>,
 }
 
-/// Whole disks with hardware behind them: no loop devices, no md, no partitions. Those in bays first.
-pub fn read(root: &Root, board: Option<&Description>) -> Vec<Disk> {
-    let bays = board.map(|b| bay::located(&b.bays, &crate::board::io::ports(root))).unwrap_or_default();
-    let thermometers = thermometers(root);
-    let is_whole = |(name, dir): &(String, PathBuf)| {
+/// The board's bays. Those that are told by a controller's port have the path that this boot gave it, if the port is there; the ports
+/// are read only where one still has none.
+fn bays<'b>(root: &Root, board: &'b Description) -> Cow<'b, [Bay]> {
+    if board.bays.iter().any(|b| matches!(b.slot, Slot::Port { .. })) {
+        bay::located(&board.bays, &crate::board::io::ports(root)).into()
+    } else {
+        board.bays.as_slice().into()
+    }
+}
+
+/// Gives the board's bays the paths that are known now.
+pub fn locate(root: &Root, board: &mut Description) {
+    let found = match bays(root, board) {
+        Cow::Owned(bays) => bays,
+        Cow::Borrowed(_) => return,
+    };
+    board.bays = found;
+}
+
+/// Block devices that are whole disks with hardware behind them: no loop devices, no md, no partitions.
+fn whole(root: &Root) -> impl Iterator<Item = (String, PathBuf)> {
+    blocks(root).into_iter().filter(|(name, dir)| {
         // `hidden`: one path of several to the same NVMe disk.
         bay::is_drive(name) && dir.join("device").exists() && number::<u8>(dir, "hidden") != Some(1)
-    };
+    })
+}
+
+/// Where a block device is.
+fn place(dir: &Path) -> String {
+    fs::canonicalize(dir).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The disks. Those in bays first.
+pub fn read(root: &Root, board: Option<&Description>) -> Vec<Disk> {
+    let bays = board.map(|b| bays(root, b)).unwrap_or_default();
+    let thermometers = thermometers(root);
     let disk = |(device, dir): (String, PathBuf)| {
-        let path = fs::canonicalize(&dir).map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = place(&dir);
         let own = fs::canonicalize(dir.join("device")).ok();
         let thermometer = thermometers.iter().find(|(of, _)| own.as_ref() == Some(of));
         Disk {
@@ -74,8 +103,7 @@ pub fn read(root: &Root, board: Option<&Description>) -> Vec<Disk> {
             device,
         }
     };
-    let mut disks: Vec<Disk> =
-        listed(&root.path("/sys/block")).into_iter().filter(is_whole).map(disk).collect();
+    let mut disks: Vec<Disk> = whole(root).map(disk).collect();
     disks.sort_by(|a, b| (a.bay.is_none(), a.bay, &a.device).cmp(&(b.bay.is_none(), b.bay, &b.device)));
     disks.truncate(DISKS_MAX);
     disks
@@ -83,7 +111,9 @@ pub fn read(root: &Root, board: Option<&Description>) -> Vec<Disk> {
 
 /// Bays that have a disk.
 pub fn fitted(root: &Root, board: Option<&Description>) -> u32 {
-    let fitted = read(root, board).iter().filter(|d| d.bay.is_some()).count();
+    let bays = board.map(|b| bays(root, b)).unwrap_or_default();
+    let in_bays = whole(root).filter(|(_, dir)| bay::of_path(&bays, &place(dir)).is_some());
+    let fitted = in_bays.take(DISKS_MAX).count();
     u32::try_from(fitted).unwrap_or(u32::MAX)
 }
 

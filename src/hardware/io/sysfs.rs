@@ -9,7 +9,7 @@ use super::leds::current;
 use crate::board::description::{Description, FANS_MAX};
 use crate::hardware::thermal::{self, Reading};
 use crate::hardware::{net, rtc};
-use crate::sys::root::{Root, read_small};
+use crate::sys::root::{Root, listed, read_small};
 use crate::units::MilliCelsius;
 
 /// Entries of one directory that are looked at: a box with many loop and RAM disks has some dozens.
@@ -114,16 +114,12 @@ pub fn read(root: &Root, board: Option<&Description>) -> Hardware {
 }
 
 pub(super) fn class(root: &Root, class: &str) -> Vec<(String, PathBuf)> {
-    listed(&root.path("/sys/class").join(class))
+    listed(&root.path("/sys/class").join(class), ENTRIES_MAX)
 }
 
-pub(super) fn listed(dir: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let named =
-        entries.filter_map(Result::ok).map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
-    let mut found: Vec<(String, PathBuf)> = named.take(ENTRIES_MAX).collect();
-    found.sort();
-    found
+/// The block devices.
+pub(super) fn blocks(root: &Root) -> Vec<(String, PathBuf)> {
+    listed(&root.path("/sys/block"), ENTRIES_MAX)
 }
 
 /// An attribute's text, or the error number with which reading it failed.

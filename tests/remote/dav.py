@@ -10,23 +10,13 @@ import threading
 import time
 from pathlib import Path
 
-from house import TOP, Failed, House, descriptors, free_port, status, tried
+from house import TOP, Failed, House, descriptors, free_port, lighttpd, status, tried
 
 MIB = 1 << 20
 FILES = 16
 # Of one file, and how long the server may take to have it after the client said so.
 TRIES, ARRIVES = 6, 20
 SEED = 77
-LIGHTTPD = """server.document-root = "{dir}/dav"
-server.bind = "127.0.0.1"
-server.port = {port}
-server.modules = ("mod_webdav")
-server.upload-dirs = ("{dir}/uploads")
-server.errorlog = "{dir}/lighttpd.log"
-server.max-request-size = 0
-webdav.activate = "enable"
-webdav.is-readonly = "disable"
-"""
 # No locks: lighttpd's want a database, and there is one client. Everything goes to the server at once.
 DAVFS = "ask_auth 0\nuse_locks 0\nuse_expect100 0\ndelay_upload 0\ncache_size 1\ncache_dir {cache}\nread_timeout 20\nretry 2\nmax_retry 2\n"
 
@@ -186,9 +176,7 @@ def trial(house, words):
     where = house.where
     for name in ("dav", "uploads"):
         (where / name).mkdir()
-    (where / "lighttpd.conf").write_text(LIGHTTPD.format(dir=where, port=house.services["dav"]))
-    house.launch("lighttpd", None, "lighttpd", "-D", "-f", where / "lighttpd.conf")
-    house.wait_port(None, "127.0.0.1", house.services["dav"])
+    lighttpd(house, "dav", "dav")
     house.start_broker()
     house.start_agent()
     house.pair()

@@ -189,6 +189,23 @@ map_port = false
             shutil.rmtree(self.where, ignore_errors=True)
 
 
+def lighttpd(house, root, service, more=""):
+    """Serves a folder of the house's own, with WebDAV, as a service."""
+    where, port = house.where, house.services[service]
+    (where / "lighttpd.conf").write_text(f'''server.document-root = "{where / root}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.modules = ("mod_webdav")
+server.upload-dirs = ("{where}/uploads")
+server.errorlog = "{where}/lighttpd.log"
+server.max-request-size = 0
+{more}webdav.activate = "enable"
+webdav.is-readonly = "disable"
+''')
+    house.launch("lighttpd", None, "lighttpd", "-D", "-f", where / "lighttpd.conf")
+    house.wait_port(None, "127.0.0.1", port)
+
+
 def tried(house, trial, name):
     """Carries out a lab's trial. What went wrong is told in one line, and its logs are kept."""
     kept = True

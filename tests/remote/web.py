@@ -8,21 +8,10 @@ import threading
 import time
 from pathlib import Path
 
-from house import TOP, Failed, House, free_port, tried
+from house import TOP, Failed, House, free_port, lighttpd, tried
 from namespaces import die_with_parent
 
 MIB, GIB = 1 << 20, 1 << 30
-LIGHTTPD = """server.document-root = "{dir}/files"
-server.bind = "127.0.0.1"
-server.port = {port}
-server.modules = ("mod_webdav")
-server.upload-dirs = ("{dir}/uploads")
-server.errorlog = "{dir}/lighttpd.log"
-server.max-request-size = 0
-server.stream-request-body = 1
-webdav.activate = "enable"
-webdav.is-readonly = "disable"
-"""
 # Of the file that is read in parts.
 SIZE = 48 * MIB
 # Seconds: of silence on a WebSocket, until a long poll is answered. Longer than any limit that an open stream meets on its way, of
@@ -229,14 +218,11 @@ def trial(house, words):
     with open(where / "files/original", "wb") as file:
         file.writelines(stream("original", SIZE))
     (where / "files/small").write_bytes(b"small\n")
-    (where / "lighttpd.conf").write_text(LIGHTTPD.format(dir=where, port=house.services["files"]))
+    lighttpd(house, "files", "files", "server.stream-request-body = 1\n")
     python = python_with("websockets")
-    house.launch("lighttpd", None, "lighttpd", "-D", "-f", where / "lighttpd.conf")
     house.launch("websockets", None, python, Path(__file__).with_name("websocket.py"), "serve", house.services["talk"])
     house.launch("socat", None, "socat", "-t", "60", f"TCP-LISTEN:{house.services['sums']},bind=127.0.0.1,reuseaddr,fork", "EXEC:sha256sum")
-    for service, port in house.services.items():
-        if service != "sums":
-            house.wait_port(None, "127.0.0.1", port)
+    house.wait_port(None, "127.0.0.1", house.services["talk"])
     house.start_broker()
     house.start_agent()
     trials = []

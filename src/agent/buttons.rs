@@ -178,8 +178,7 @@ impl Agent {
         }
         let plan = plan::issue_nearby(self.vault.ledger(), &user, CODE_VALID, &mut self.random);
         let plan = plan.map_err(|refusal| undone(refusal.into()))?;
-        let issued = self.commit(plan).map_err(|unwritten| undone(unwritten.into()))?;
-        self.device_event(issued.device, "pending");
+        let issued = self.carry_out_issue(plan).map_err(|unwritten| undone(unwritten.into()))?;
         Ok(issued.device)
     }
 }

@@ -226,10 +226,16 @@ impl Agent {
             return Err(self.why_not_online());
         }
         let plan = plan::issue(self.vault.ledger(), user, ttl, keep_others, &mut self.random)?;
+        let issued = self.carry_out_issue(plan)?;
+        Ok(Response::json_with(201, &self.code_view(&issued, paths)))
+    }
+
+    /// A code is there from now on, whoever asked for it: kept, shown by the lights, and told.
+    pub(super) fn carry_out_issue(&mut self, plan: Planned<Issued>) -> Result<Issued, Unwritten> {
         let issued = self.commit(plan)?;
         self.handle_code_made(issued.valid_for);
         self.device_event(issued.device, "pending");
-        Ok(Response::json_with(201, &self.code_view(&issued, paths)))
+        Ok(issued)
     }
 
     /// Those that wait for a device.

@@ -117,6 +117,10 @@ fn a_short_press_opens_a_code_for_the_preset_user_on_the_lan_only() {
     assert_eq!(desk.presses(), [("pairing".to_owned(), true)]);
     let press = desk.events("press")[0].clone();
     assert_eq!((&press["button"], &press["device"]), (&json!("reset"), &json!("d1")));
+    // Double flashes: the agent's own timer.
+    let light = |desk: &Desk| desk.lab.text("nas/sys/class/leds/sim:green:status/brightness");
+    wait("the code waits: dark for a moment", || light(&desk) == "0");
+    wait("the code waits: lit for a moment", || light(&desk) == "255");
     let code = desk.codes()[0].clone();
     assert_eq!(
         (&code["user"], &code["usable_by"], &code["lan_only"]),

@@ -100,8 +100,9 @@ fn a_killed_agents_lights_are_given_back_as_they_were_before_it() {
     lab.nas("healthy");
     lab.start_agent();
     lab.wait_online();
-    wait("nobody looks for it any more", || light(&lab, "sim:red:fault") == "0");
-    assert_eq!(light(&lab, "sim:red:hdd2"), "0");
+    wait("nobody looks for it any more", || {
+        light(&lab, "sim:red:fault") == "0" && light(&lab, "sim:red:hdd2") == "0"
+    });
     lab.terminate_agent();
     assert_eq!(light(&lab, "sim:green:status"), "heartbeat");
     assert!(!lab.path("lights").exists(), "and nothing is remembered");

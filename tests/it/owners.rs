@@ -204,7 +204,8 @@ fn a_degraded_mirror_lights_the_fault_light_raises_a_finding_and_an_event() {
     lab.nas("degraded");
     // Without being asked: the light first.
     wait("the fault light", || light() == "1");
-    assert_eq!(lab.text("nas/sys/class/leds/sim:red:hdd2/brightness"), "1", "and that of the bay");
+    // Lights are written one after the other.
+    wait("and that of the bay", || lab.text("nas/sys/class/leds/sim:red:hdd2/brightness") == "1");
     assert_eq!(codes(), ["array-degraded"]);
     lab.nas("rebuilding");
     wait("rebuilding", || lab.get("/v1/arrays")["arrays"][0]["state"] == "rebuilding");

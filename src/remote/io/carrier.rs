@@ -31,7 +31,7 @@ const LIMIT: usize = 2 * STREAMS_MAX;
 /// ends seldom wait for each other. Only a service that does not read lets it be filled.
 const WINDOW_MAX: usize = LIMIT * 256 * 1024 + 2 * 1024 * 1024;
 /// Frames are cut to this: one TLS record each with their twelve bytes of header, and a short stream waits for no long one's megabyte.
-const FRAME_MAX: usize = 16 * 1024 - 12;
+pub(super) const FRAME_MAX: usize = 16 * 1024 - 12;
 /// For the first message on a stream.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 /// For a service on the same box to take a connection.

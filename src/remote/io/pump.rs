@@ -7,10 +7,12 @@ use nix::sys::socket::{setsockopt, sockopt};
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use smol::net::TcpStream;
 
+use super::carrier::FRAME_MAX;
+
 /// Bytes that are under way in one direction: with yamux's windows the only memory that a busy stream takes. The larger, the fewer
-/// calls of the kernel; most streams never fill the small one.
-const CHUNK: usize = 8 * 1024;
-const CHUNK_MAX: usize = 64 * 1024;
+/// calls of the kernel; most streams never fill the small one. The largest is four whole frames, and no crumb of a fifth.
+const CHUNK: usize = CHUNK_MAX / 8;
+const CHUNK_MAX: usize = 4 * FRAME_MAX;
 
 /// Until both directions have ended.
 ///

@@ -53,6 +53,8 @@ class Spaces:
         ip("netns", "add", host)
         self.made.append(host)
         ip("-n", host, "link", "set", "lo", "up")
+        # BBR, where a machine is set to it, paces also what stays on the machine: then its timers are what is measured.
+        self.control = congestion(host)
         return host
 
     def line(self, number):
@@ -65,7 +67,6 @@ class Spaces:
             ip("-n", far, "link", "set", end, "up")
             # The agent looks whether there is a way out at all.
             ip("-n", host, "route", "add", "default", "dev", "eth0")
-            self.control = congestion(host)
             # What passes through a program needs its checksums whole, and packets no larger than the line takes.
             subprocess.run(Programs.within(host, "ethtool", "-K", "eth0", "tx", "off", "gso", "off", "tso", "off"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return nas, far, device
@@ -148,7 +149,7 @@ def quick(names, words):
                     results[name][way].append(result)
                     print(f"round {turn + 1}  {direction:4} {streams}  {name:18} " + (result.get("failed") or f"{result['rate']:7.0f} MiB/s  {sum(result['cpu']):5.2f} s a GiB"), flush=True)
         peaks = {name: stand.peaks() for name, stand in stands.items()}
-        return {"results": results, "peaks": peaks, "failed": failed}
+        return {"results": results, "peaks": peaks, "failed": failed, "control": spaces.control}
     finally:
         for house in houses:
             house.stop_all()

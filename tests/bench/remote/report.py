@@ -143,9 +143,10 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, {system}"
 
 
-QUICK = """All programs of all peers run at once and wait, each peer's in a network namespace of its own with nothing in it but loopback; one transfer of {mib} MiB at a time, the peers in turn, {rounds} rounds,
+QUICK = """All programs of all peers run at once and wait, each peer's in a network namespace of its own with nothing in it but loopback, congestion control is {control}; one transfer of {mib} MiB at a time, the peers in turn, {rounds} rounds,
 medians. The transfer program is the same for all and no part of the figures: a server that sends from memory and a client that counts (`tests/bench/remote/transfer.py`). *Bare TCP* is it without a
-tunnel. Everything shares the machine's cores, so a tunnel that takes less of the processor leaves more to the transfer. *Processor* is the time of all processes of an end, in the program and in the
+tunnel. Everything shares the machine's cores, so a tunnel that takes less of the processor leaves more to the transfer; stunnel has a thread and buffers for each connection, moorline's ends are one
+thread each with bounded memory. *Processor* is the time of all processes of an end, in the program and in the
 kernel for it. *VmHWM* is what each was resident with at most after all transfers, the processes of an end added up (what sshd's share is counted in each)."""
 
 LONG = """The device is {delay} ms away from the NAS each way, and one in a hundred frames is lost each way (`tests/lab/farline.py`; congestion control is {control}). Each peer has a line of its
@@ -160,7 +161,7 @@ def markdown(names, missing, quickly, slowly, words):
              "| peer | version | settings |", "|---|---|---|"]
     lines += [f"| {n} | {missing.get(n) or PEERS[n].version()} | {PEERS[n].how} |" for n in names]
     if quickly:
-        lines += ["", "## The product's goals", "", *piped(goals(quickly)), "", "## A quick line", "", QUICK.format(mib=words.mib, rounds=words.rounds)]
+        lines += ["", "## The product's goals", "", *piped(goals(quickly)), "", "## A quick line", "", QUICK.format(mib=words.mib, rounds=words.rounds, control=quickly["control"])]
         for rows in (throughput(quickly), processor(quickly), memory(quickly)):
             lines += ["", *piped(rows)]
     if slowly:

@@ -18,7 +18,10 @@ use super::mdstat::{self, ARRAYS_MAX, MEMBERS_MAX};
 use super::state::{Array, Expectation, understand};
 use super::sysfs::{MemberTexts, Texts};
 use super::uevent;
-use crate::sys::root::{Root, read_small};
+use crate::sys::root::{Root, listed, read_small};
+
+/// Names in a directory of sysfs that are looked at: of the box's block devices, of an array's attributes and members.
+const ENTRIES_MAX: usize = 256;
 
 /// Attributes that the kernel announces changes of (md.c: sysfs_notify). Not `sync_completed`: a fast rebuild announces it some
 /// hundred times, and progress is looked at now and then anyway.
@@ -27,17 +30,17 @@ const ANNOUNCED: [&str; 3] = ["array_state", "degraded", "sync_action"];
 /// All arrays as they are now: those that sysfs shows, then those that only /proc/mdstat knows. `expected` tells what the
 /// maker of the box says of an array.
 pub fn read_all(root: &Root, expected: impl Fn(&Texts) -> Expectation) -> Vec<Array> {
-    let mut listed = mdstat::parse(&root.read("/proc/mdstat").unwrap_or_default());
+    let mut entries = mdstat::parse(&root.read("/proc/mdstat").unwrap_or_default());
     let mut found = Vec::new();
     for (name, dir) in directories(root) {
         let texts = texts(&dir);
-        let at = listed.iter().position(|e| e.name == name);
-        let entry = at.map(|at| listed.swap_remove(at));
+        let at = entries.iter().position(|e| e.name == name);
+        let entry = at.map(|at| entries.swap_remove(at));
         let expectation = expected(&texts);
         found.extend(understand(&name, texts, entry.as_ref(), &expectation));
     }
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
-    for entry in listed {
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    for entry in entries {
         let expectation = expected(&Texts::from_mdstat(&entry));
         found.extend(understand(&entry.name, Texts::default(), Some(&entry), &expectation));
     }
@@ -47,15 +50,9 @@ pub fn read_all(root: &Root, expected: impl Fn(&Texts) -> Expectation) -> Vec<Ar
 
 /// Names and `md` directories of the arrays, in order.
 fn directories(root: &Root) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(root.path("/sys/block")) else { return Vec::new() };
-    let mut found: Vec<(String, PathBuf)> = entries
-        .filter_map(Result::ok)
-        .map(|e| (e.file_name().to_string_lossy().into_owned(), e.path().join("md")))
-        .filter(|(name, dir)| name.starts_with("md") && dir.is_dir())
-        .collect();
-    found.sort();
-    found.truncate(ARRAYS_MAX);
-    found
+    let all = listed(&root.path("/sys/block"), ENTRIES_MAX);
+    let arrays = all.into_iter().filter(|(name, _)| name.starts_with("md"));
+    arrays.map(|(name, dir)| (name, dir.join("md"))).filter(|(_, md)| md.is_dir()).take(ARRAYS_MAX).collect()
 }
 
 fn texts(dir: &Path) -> Texts {
@@ -81,14 +78,12 @@ fn texts(dir: &Path) -> Texts {
 }
 
 fn members(dir: &Path) -> Vec<MemberTexts> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut found: Vec<MemberTexts> = entries
-        .filter_map(Result::ok)
-        .filter_map(|e| {
-            let name = e.file_name().to_string_lossy().into_owned();
+    listed(dir, ENTRIES_MAX)
+        .into_iter()
+        .filter_map(|(name, path)| {
             let device = name.strip_prefix("dev-")?.to_owned();
-            let read = |attribute: &str| read_small(&e.path().join(attribute)).unwrap_or_default();
-            let link = fs::read_link(e.path().join("block")).ok();
+            let read = |attribute: &str| read_small(&path.join(attribute)).unwrap_or_default();
+            let link = fs::read_link(path.join("block")).ok();
             let errors = read("errors").parse().unwrap_or(0);
             Some(MemberTexts {
                 device,
@@ -98,13 +93,11 @@ fn members(dir: &Path) -> Vec<MemberTexts> {
                 errors_before: errors,
                 bad_blocks: !read("bad_blocks").is_empty(),
                 path: link.as_ref().map(|target| target.to_string_lossy().into_owned()),
-                gone: link.is_some() && !e.path().join("block").exists(),
+                gone: link.is_some() && !path.join("block").exists(),
             })
         })
         .take(MEMBERS_MAX)
-        .collect();
-    found.sort_by(|a, b| a.device.cmp(&b.device));
-    found
+        .collect()
 }
 
 /// Rings when something about an array may have changed.

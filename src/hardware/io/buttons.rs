@@ -1,6 +1,6 @@
 //! Reading the board's buttons from their input devices. A shell.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::task::{Context, Poll};
@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 use async_io::Async;
 
 use crate::hardware::button::{EVENT_SIZE, Keypad, Told, told};
-use crate::sys::root::{Root, read_small};
+use crate::sys::root::{Root, listed, read_small};
 
+/// Names in the class directory that are looked at: an input device has one itself and one for each way to read it.
+const ENTRIES_MAX: usize = 128;
 /// Input devices that are looked at.
 const DEVICES_MAX: usize = 32;
 
@@ -22,16 +24,14 @@ pub struct Buttons {
 impl Buttons {
     /// Opens them. One that cannot be opened is said in the log: the others still work.
     pub fn open(root: &Root, keypad: &Keypad) -> Self {
-        let Ok(entries) = fs::read_dir(root.path("/sys/class/input")) else { return Self::default() };
-        let events =
-            entries.filter_map(Result::ok).filter(|e| e.file_name().to_string_lossy().starts_with("event"));
+        let entries = listed(&root.path("/sys/class/input"), ENTRIES_MAX);
         let mut devices = Vec::new();
-        for entry in events.take(DEVICES_MAX) {
-            let name = read_small(&entry.path().join("device/name")).unwrap_or_default();
+        for (event, path) in entries.into_iter().filter(|(n, _)| n.starts_with("event")).take(DEVICES_MAX) {
+            let name = read_small(&path.join("device/name")).unwrap_or_default();
             if !keypad.wants(&name) {
                 continue;
             }
-            let node = root.path("/dev").join("input").join(entry.file_name());
+            let node = root.path("/dev").join("input").join(event);
             let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
             let opened = OpenOptions::new().read(true).custom_flags(flags).open(&node);
             // A simulated tree has plain files, which cannot be waited for.

@@ -11,7 +11,7 @@ use crate::hardware::led::blink::Blink;
 use crate::hardware::led::policy::Show;
 use crate::hardware::led::{Action, LIGHTS_MAX};
 use crate::sys::clock::mono;
-use crate::sys::root::{Root, read_small};
+use crate::sys::root::{Root, listed, read_small};
 use crate::units::Mono;
 
 /// Names in the class directory that are looked at.
@@ -117,11 +117,8 @@ impl Lights {
 
     /// The names that are there.
     pub fn names(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.root.path("/sys/class/leds")) else { return Vec::new() };
-        let names = entries.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = names.take(NAMES_MAX).collect();
-        names.sort();
-        names
+        let lights = listed(&self.root.path("/sys/class/leds"), NAMES_MAX);
+        lights.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Carries out one action.

@@ -136,7 +136,7 @@ def paths_gone(w):
     w.ip(w.net, f"route add {OUTSIDE}/32 via 198.51.100.1")
     yield
     w.call("PATCH", "/v1/cloud", {"mode": "automatic"})
-    w.wait("the router has given a port", lambda: w.get("/v1/status")["remote"]["router"]["state"] == "mapped", 30)
+    w.wait("the router has given a port", lambda: w.get("/v1/status")["remote"]["router"]["state"] == "mapped", 60)
     w.call("PUT", "/v1/users/anna", {})
     phone = Phone(w, w.net)
     phone.forward(w.net)

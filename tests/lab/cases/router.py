@@ -94,7 +94,8 @@ def mapped(w):
     def opens():
         return not run(*w.within(w.net, "bash", "-c", f"exec 3<>/dev/tcp/{outside}/{port} || echo shut"))
 
-    w.wait("the mapping", lambda: router()["state"] == "mapped", 20)
+    # An agent that was quicker than the router's daemon asks again half a minute later.
+    w.wait("the mapping", lambda: router()["state"] == "mapped", 60)
     if (router()["address"], router()["port"], router()["reachable"]) != (outside, port, True):
         raise Failed(f"the mapping is {router()}")
     w.wait("the port leads to the door", opens, 5)

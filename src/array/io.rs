@@ -18,10 +18,10 @@ use super::mdstat::{self, ARRAYS_MAX, MEMBERS_MAX};
 use super::state::{Array, Expectation, understand};
 use super::sysfs::{MemberTexts, Texts};
 use super::uevent;
-use crate::sys::root::{Root, listed, read_small};
+use crate::sys::root::{Root, listed_where, read_small};
 
-/// Names in a directory of sysfs that are looked at: of the box's block devices, of an array's attributes and members.
-const ENTRIES_MAX: usize = 256;
+/// Block devices with an array's name that are looked at, whether they are one or not.
+const NAMED_MAX: usize = 256;
 
 /// Attributes that the kernel announces changes of (md.c: sysfs_notify). Not `sync_completed`: a fast rebuild announces it some
 /// hundred times, and progress is looked at now and then anyway.
@@ -50,9 +50,9 @@ pub fn read_all(root: &Root, expected: impl Fn(&Texts) -> Expectation) -> Vec<Ar
 
 /// Names and `md` directories of the arrays, in order.
 fn directories(root: &Root) -> Vec<(String, PathBuf)> {
-    let all = listed(&root.path("/sys/block"), ENTRIES_MAX);
-    let arrays = all.into_iter().filter(|(name, _)| name.starts_with("md"));
-    arrays.map(|(name, dir)| (name, dir.join("md"))).filter(|(_, md)| md.is_dir()).take(ARRAYS_MAX).collect()
+    let named = listed_where(&root.path("/sys/block"), NAMED_MAX, |name| name.starts_with("md"));
+    let arrays = named.into_iter().map(|(name, dir)| (name, dir.join("md")));
+    arrays.filter(|(_, md)| md.is_dir()).take(ARRAYS_MAX).collect()
 }
 
 fn texts(dir: &Path) -> Texts {
@@ -78,7 +78,7 @@ fn texts(dir: &Path) -> Texts {
 }
 
 fn members(dir: &Path) -> Vec<MemberTexts> {
-    listed(dir, ENTRIES_MAX)
+    listed_where(dir, MEMBERS_MAX, |name| name.starts_with("dev-"))
         .into_iter()
         .filter_map(|(name, path)| {
             let device = name.strip_prefix("dev-")?.to_owned();
@@ -96,7 +96,6 @@ fn members(dir: &Path) -> Vec<MemberTexts> {
                 gone: link.is_some() && !path.join("block").exists(),
             })
         })
-        .take(MEMBERS_MAX)
         .collect()
 }
 

@@ -61,10 +61,15 @@ pub fn read_small(path: &Path) -> io::Result<String> {
 
 /// Names and paths in a directory, sorted; none if it is not there. No more than the first `most` that the system tells are looked at.
 pub fn listed(dir: &Path, most: usize) -> Vec<(String, PathBuf)> {
+    listed_where(dir, most, |_| true)
+}
+
+/// As [`listed`], of the names that are wanted: however many others there are, they take nobody's place.
+pub fn listed_where(dir: &Path, most: usize, wanted: impl Fn(&str) -> bool) -> Vec<(String, PathBuf)> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let named =
         entries.filter_map(Result::ok).map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()));
-    let mut found: Vec<(String, PathBuf)> = named.take(most).collect();
+    let mut found: Vec<(String, PathBuf)> = named.filter(|(name, _)| wanted(name)).take(most).collect();
     found.sort();
     found
 }
@@ -88,5 +93,17 @@ mod tests {
         assert_eq!(read_small(&file).unwrap(), "clean");
         std::fs::write(&file, vec![b'a'; READ_MAX + 1]).unwrap();
         assert_eq!(read_small(&file).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn names_that_are_not_wanted_take_nobodys_place() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in (0..300).map(|n| format!("loop{n}")).chain(["md1".into(), "md0".into()]) {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = listed_where(dir.path(), 2, |name| name.starts_with("md"));
+        assert_eq!(found, ["md0", "md1"].map(|name| (name.to_owned(), dir.path().join(name))));
+        assert_eq!(listed(dir.path(), 2).len(), 2);
+        assert_eq!(listed(&dir.path().join("nowhere"), 2), []);
     }
 }

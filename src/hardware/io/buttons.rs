@@ -8,10 +8,8 @@ use std::task::{Context, Poll};
 use async_io::Async;
 
 use crate::hardware::button::{EVENT_SIZE, Keypad, Told, told};
-use crate::sys::root::{Root, listed, read_small};
+use crate::sys::root::{Root, listed_where, read_small};
 
-/// Names in the class directory that are looked at: an input device has one itself and one for each way to read it.
-const ENTRIES_MAX: usize = 128;
 /// Input devices that are looked at.
 const DEVICES_MAX: usize = 32;
 
@@ -24,9 +22,9 @@ pub struct Buttons {
 impl Buttons {
     /// Opens them. One that cannot be opened is said in the log: the others still work.
     pub fn open(root: &Root, keypad: &Keypad) -> Self {
-        let entries = listed(&root.path("/sys/class/input"), ENTRIES_MAX);
+        let class = root.path("/sys/class/input");
         let mut devices = Vec::new();
-        for (event, path) in entries.into_iter().filter(|(n, _)| n.starts_with("event")).take(DEVICES_MAX) {
+        for (event, path) in listed_where(&class, DEVICES_MAX, |name| name.starts_with("event")) {
             let name = read_small(&path.join("device/name")).unwrap_or_default();
             if !keypad.wants(&name) {
                 continue;
